@@ -1,0 +1,1 @@
+//! An ordered, durable, replayable log of topics, embedded or on Kafka.

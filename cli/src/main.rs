@@ -1,0 +1,2 @@
+//! The deployline binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Baselines, change points, verdicts and blame.

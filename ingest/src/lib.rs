@@ -1,0 +1,1 @@
+//! Deploy hooks, StatsD and Graphite in: parse, check, aggregate, publish.

@@ -1,0 +1,1 @@
+//! Alerts out: routing, delivery, retries.

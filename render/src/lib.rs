@@ -1,0 +1,1 @@
+//! Charts of series with the deploys drawn on them.

@@ -1,0 +1,23 @@
+//! The vocabulary that every other crate speaks: deploys, series, signals, incidents and the envelope they travel in.
+//!
+//! Types and the rules between them, nothing else: this crate does no I/O and reads no clock.
+
+pub mod time;
+
+pub mod deploy;
+
+pub mod series;
+
+pub mod signal;
+
+pub mod incident;
+
+pub mod blame;
+
+pub mod cloudevent;
+
+pub mod topic;
+
+pub use deploy::{Deploy, DeployEvent};
+pub use incident::Incident;
+pub use time::UnixMillis;

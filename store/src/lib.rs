@@ -1,0 +1,1 @@
+//! Series at rest, their names, and the catalog of deploys and incidents.

@@ -1,0 +1,1 @@
+//! Whole-system tests: a real broker, real sockets, a real browser.
