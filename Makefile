@@ -1,0 +1,61 @@
+# Everything that people and CI run. `make help` lists it.
+
+BUS  ?= embedded# or kafka
+SEED ?= 7# of the demo's shop
+EVAL ?= ../shared/eval# the labelled scenarios, which are kept outside this repository
+SEEDS ?= 1-24# of the scenarios
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DEPLOYLINE := $(TARGET)/debug/deployline
+
+.PHONY: help demo test check kafka kafka-stop bench eval
+
+help:
+	@echo 'make demo          a synthetic shop, a bad deploy, its alert and the blame; BUS=kafka, SEED=7'
+	@echo 'make test          sets up all that the tests need, and runs every check and test'
+	@echo 'make check         formatting, lints, documentation, licences and the arrows between the crates'
+	@echo 'make bench         from the answer to a hook to the deploy on the graph, on both buses'
+	@echo 'make eval          scores `deployline replay` on the labelled scenarios in EVAL; SEEDS=1-24'
+	@echo 'make kafka         starts a broker on 127.0.0.1:19092 (or $$KAFKA_PORT) and leaves it running'
+	@echo 'make kafka-stop    stops it'
+
+demo:
+	@scripts/setup demo $(BUS)
+	@cargo build --locked --package deployline
+ifeq ($(BUS),kafka)
+	@scripts/with-kafka sh -c '$(DEPLOYLINE) demo --seed $(SEED) --bus kafka --brokers "$$DEPLOYLINE_TEST_KAFKA"'
+else
+	@$(DEPLOYLINE) demo --seed $(SEED)
+endif
+
+# Type checking, lints and documentation share one pass over the dependencies; the tests' build is the other.
+check:
+	@scripts/setup check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+	cargo test --locked --package deployline-tests --test dependencies
+
+# The whole-system tests start the built binary, which `cargo test` alone would not build for another crate.
+test:
+	@scripts/setup test
+	@$(MAKE) --no-print-directory check
+	cargo build --workspace --bins --tests --locked
+	scripts/with-kafka cargo test --workspace --locked --no-fail-fast
+
+bench:
+	@scripts/setup demo kafka
+	cargo build --workspace --bins --locked
+	scripts/with-kafka $(TARGET)/debug/latency
+
+eval:
+	@scripts/setup eval
+	cargo build --locked --package deployline
+	.cache/venv/bin/python $(EVAL)/evaluate.py --seeds $(SEEDS) -- $(DEPLOYLINE) replay
+
+kafka:
+	@scripts/setup demo kafka
+	@scripts/kafka/kafka.sh start
+
+kafka-stop:
+	@scripts/kafka/kafka.sh stop
