@@ -1,1 +1,3 @@
 //! Deploy hooks, StatsD and Graphite in: parse, check, aggregate, publish.
+
+pub mod hooks;

@@ -1,0 +1,87 @@
+//! Deploy hooks: one HTTP request of one system becomes deploys. Pure: no I/O, no clock.
+//!
+//! [`receive`] is the whole interface. It checks the signature over the raw bytes before anything is parsed, hands the
+//! request to the source's module, and applies the rules that hold for every source:
+//!
+//! - **Identity.** A deploy's id follows from the source's own id of it (`github:owner/repo:145988746`), so that its
+//!   start and its end, and the same delivery twice, add up to one deploy. Where a source has no id, the id is a hash
+//!   of what it says.
+//! - **Service.** The module states how it names the service; `service` in the configuration overrides it and
+//!   `rename_service` corrects it. The same goes for the environment.
+//! - **Time.** A time before 1970 or after 2100 is refused. A time more than [`MAX_CLOCK_SKEW`] ahead of the request's
+//!   arrival is kept as it is and the deploy is labelled `clock_skew_ms`: the sender's clock is wrong, and whoever
+//!   reads the verdict must see so. A late event needs no rule: its own times count, never its arrival.
+//! - **Bounds.** A body of at most [`MAX_BODY_BYTES`], JSON nested at most 128 levels (`serde_json`'s limit), at most
+//!   [`MAX_EVENTS`] events a request; a commit keeps its first line only, [`MAX_LABELS`] labels are kept.
+
+mod config;
+mod error;
+mod event;
+mod json;
+mod moment;
+mod registry;
+mod repository;
+mod request;
+mod verify;
+
+pub mod api;
+pub mod deployinator;
+pub mod generic;
+pub mod github;
+
+pub use config::{HookConfig, Secret};
+pub use error::HookError;
+pub use registry::{Source, source, sources};
+pub use request::HookRequest;
+pub use verify::{Digest, Verification};
+
+use std::time::Duration;
+
+use deployline_schemas::Deploy;
+
+use self::event::Parsed;
+
+/// Largest body that is looked at, in bytes. GitHub's deployment payloads are near 10 KB; its limit is 25 MB, for pushes.
+pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+/// Most events that one request may bring.
+pub const MAX_EVENTS: usize = 500;
+/// Most labels that a deploy keeps.
+pub const MAX_LABELS: usize = 64;
+/// How far ahead of its arrival an event may be dated before it is labelled as skewed.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// What a request came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Received {
+    /// Deploys, in the order in which the body has them; at least one.
+    Deploys {
+        /// What to publish.
+        deploys: Vec<Deploy>,
+        /// The sender's own name for the delivery, where it has one: the same name again is the same delivery.
+        delivery_id: Option<String>,
+    },
+    /// Understood, and not a deploy: answered with success, so that the sender does not try again.
+    Ignored {
+        /// One sentence that says why, and what to configure if it should count.
+        reason: String,
+    },
+}
+
+/// Returns what a request says, under the source and the rules that `config` names.
+///
+/// # Errors
+/// See [`HookError`]: an unknown source, a body too large, a wrong signature, or a body that cannot be understood.
+pub fn receive(request: &HookRequest, config: &HookConfig) -> Result<Received, HookError> {
+    let source = source(&config.source).ok_or_else(|| HookError::UnknownSource { name: config.source.clone() })?;
+    if request.body.len() > MAX_BODY_BYTES {
+        return Err(HookError::TooLarge { length: request.body.len() });
+    }
+    verify::verify(source.verification, request, config)?;
+    match (source.parse)(request, config)? {
+        Parsed::Events { events, delivery_id } => event::finish(events, delivery_id, request, config, source.name),
+        Parsed::Ignored(reason) => Ok(Received::Ignored { reason }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
