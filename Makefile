@@ -21,20 +21,21 @@ help:
 
 demo:
 	@scripts/setup demo $(BUS)
-	@cargo build --locked --package deployline
+	@cargo build --workspace --locked --bin deployline
 ifeq ($(BUS),kafka)
-	@scripts/with-kafka sh -c '$(DEPLOYLINE) demo --seed $(SEED) --bus kafka --brokers "$$DEPLOYLINE_TEST_KAFKA"'
+	@scripts/with-kafka sh -c '$(DEPLOYLINE) demo --seed $(SEED) --kafka "$$DEPLOYLINE_TEST_KAFKA"'
 else
 	@$(DEPLOYLINE) demo --seed $(SEED)
 endif
 
-# Type checking, lints and documentation share one pass over the dependencies; the tests' build is the other.
+# Lints and documentation share one pass over the dependencies, the tests' build is the other. Each selects the whole
+# workspace, so that features come out the same and no dependency is compiled twice for their sake.
 check:
 	@scripts/setup check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
-	cargo test --locked --package deployline-tests --test dependencies
+	cargo test --workspace --locked --test dependencies
 
 # The whole-system tests start the built binary, which `cargo test` alone would not build for another crate.
 test:
@@ -50,7 +51,7 @@ bench:
 
 eval:
 	@scripts/setup eval
-	cargo build --locked --package deployline
+	cargo build --workspace --locked --bin deployline
 	.cache/venv/bin/python $(EVAL)/evaluate.py --seeds $(SEEDS) -- $(DEPLOYLINE) replay
 
 kafka:

@@ -1,0 +1,375 @@
+//! The built binary, run as people run it: a configuration file, a data folder and loopback ports of its own.
+
+use std::{
+    env, fs,
+    fs::{File, OpenOptions},
+    io::Read,
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::Mutex,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    github::{Delivery, signature},
+    wait::eventually,
+};
+
+/// The secret of the GitHub hook.
+pub const GITHUB_SECRET: &str = "It's a Secret to Everybody";
+/// Longest wait for `/readyz`: a Kafka group that a killed process has left behind is held for its session timeout.
+const READY: Duration = Duration::from_secs(60);
+/// Longest wait for one answer.
+const ANSWER: Duration = Duration::from_secs(20);
+/// Longest wait for the process to end by itself.
+const DRAIN: Duration = Duration::from_secs(15);
+/// How much of the log a failed test shows, in bytes.
+const LOG_TAIL: usize = 6_000;
+
+/// The bus that a server runs on.
+#[derive(Debug, Clone)]
+pub enum Bus {
+    /// SQLite below the data folder.
+    Embedded,
+    /// A broker, and a prefix for topics of this test's own.
+    Kafka {
+        /// `host:port`.
+        broker: String,
+        /// What its topics' names begin with.
+        prefix: String,
+    },
+}
+
+impl Bus {
+    /// The broker that the tests are run with.
+    ///
+    /// # Errors
+    /// Without one: a test that needs a broker does not pass by skipping.
+    pub fn kafka() -> anyhow::Result<Self> {
+        let broker = env::var("DEPLOYLINE_TEST_KAFKA").context(
+            "no broker in DEPLOYLINE_TEST_KAFKA: run this under `scripts/with-kafka`, or through `make test`",
+        )?;
+        Ok(Self::Kafka { broker, prefix: format!("test-{:016x}", fastrand::u64(..)) })
+    }
+}
+
+/// How a server is set up; the default is the embedded bus, nobody to tell, and StatsD's own 10 s.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The bus.
+    pub bus: Bus,
+    /// StatsD's flush interval in seconds.
+    pub flush_s: u64,
+    /// Where alerts go, as a Slack-compatible webhook.
+    pub webhook: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { bus: Bus::Embedded, flush_s: 10, webhook: None }
+    }
+}
+
+/// One answer over HTTP.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// `Content-Type`, empty if there is none.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON of a type, after a success.
+    ///
+    /// # Errors
+    /// When the status is no success, or the body is not that.
+    pub fn json<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        if !(200..300).contains(&self.status) {
+            bail!("answered {}: {}", self.status, self.text());
+        }
+        serde_json::from_slice(&self.body).with_context(|| format!("not the JSON expected: {}", self.text()))
+    }
+}
+
+/// A running `deployline serve`. Dropped, it is killed, and its log shown if the test has failed.
+#[derive(Debug)]
+pub struct Server {
+    folder: TempDir,
+    child: Child,
+    agent: ureq::Agent,
+    /// The HTTP address.
+    pub web: SocketAddr,
+    /// The StatsD UDP address.
+    pub statsd: SocketAddr,
+    /// The Graphite plaintext TCP address.
+    pub carbon: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server with an empty data folder and waits until it is ready.
+    ///
+    /// # Errors
+    /// When the binary has not been built, or does not get ready.
+    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        let [web, statsd, carbon] = free_ports()?;
+        fs::write(folder.path().join("deployline.toml"), configuration(settings, folder.path(), web, statsd, carbon))?;
+        let child = spawn(folder.path())?;
+        let config = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).http_status_as_error(false).build();
+        let mut server = Self { folder, child, agent: config.into(), web, statsd, carbon };
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    /// Ends the process as a crash would, without a moment to tidy up.
+    ///
+    /// # Errors
+    /// When the process cannot be killed.
+    pub fn kill9(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks the process to end, waits for it and returns its exit code.
+    ///
+    /// # Errors
+    /// When it does not end in time, or ends through a signal.
+    pub fn terminate(&mut self) -> anyhow::Result<i32> {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        anyhow::ensure!(told.success(), "the process is gone already");
+        let status = eventually("the end of the process", DRAIN, || Ok(self.child.try_wait()?))?;
+        status.code().context("the process died of the signal")
+    }
+
+    /// Starts the process again, with the same ports, configuration and data.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.child = spawn(self.folder.path())?;
+        self.wait_until_ready()
+    }
+
+    /// Whether the process is still the one that was started.
+    ///
+    /// # Errors
+    /// When the system cannot say.
+    pub fn is_alive(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// `http://address` + `path`.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.web)
+    }
+
+    /// The answer to `GET path?query`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Answer> {
+        let request =
+            query.iter().fold(self.agent.get(self.url(path)), |request, (name, value)| request.query(name, value));
+        answer(request.call()?)
+    }
+
+    /// The answer to a body posted with some headers.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> anyhow::Result<Answer> {
+        let request = self.agent.post(self.url(path)).header("content-type", "application/json");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        answer(request.send(body)?)
+    }
+
+    /// The answer to a delivery of GitHub's, signed with the hook's secret.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn deliver(&self, delivery: &Delivery) -> anyhow::Result<Answer> {
+        let signature = signature(&delivery.body, GITHUB_SECRET);
+        let headers = [
+            ("x-github-event", delivery.event),
+            ("x-github-delivery", delivery.id.as_str()),
+            ("x-hub-signature-256", signature.as_str()),
+        ];
+        self.post("/hooks/github", &headers, &delivery.body)
+    }
+
+    /// One page of `/api/v1/deploys`, as JSON.
+    ///
+    /// # Errors
+    /// When it is not answered so.
+    pub fn deploys(&self, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        self.get("/api/v1/deploys", query)?.json()
+    }
+
+    /// Runs another verb of the binary against this server.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn cli(&self, args: &[&str]) -> anyhow::Result<Output> {
+        let mut command = Command::new(binary()?);
+        command.args(args).env("DEPLOYLINE_URL", self.url("")).current_dir(self.folder.path());
+        command.output().context("deployline cannot be run")
+    }
+
+    /// The end of what the process has logged.
+    pub fn log_tail(&self) -> String {
+        let mut log = String::new();
+        let read = File::open(log_file(self.folder.path())).and_then(|mut file| file.read_to_string(&mut log));
+        match read {
+            Ok(_) => log[log.ceil_char_boundary(log.len().saturating_sub(LOG_TAIL))..].to_owned(),
+            Err(error) => format!("no log: {error}"),
+        }
+    }
+
+    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let ready = || {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(Err(status)));
+            }
+            let answer = self.agent.get(format!("http://{}/readyz", self.web)).call()?;
+            if answer.status() != 200 {
+                bail!("/readyz answers {}", answer.status());
+            }
+            Ok(Some(Ok(())))
+        };
+        match eventually("/readyz", READY, ready) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(status)) => bail!("deployline serve ended with {status}:\n{}", self.log_tail()),
+            Err(error) => Err(error.context(self.log_tail())),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.kill9();
+        if thread::panicking() {
+            eprintln!("--- the log of deployline serve ends with\n{}\n---", self.log_tail());
+        }
+    }
+}
+
+fn answer(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Answer> {
+    let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+    Ok(Answer {
+        status: response.status().as_u16(),
+        content_type: content_type.unwrap_or_default().to_owned(),
+        body: response.body_mut().read_to_vec()?,
+    })
+}
+
+/// The binary: `DEPLOYLINE_BIN`, else the one beside the folder that this test was built into.
+///
+/// # Errors
+/// When it is not there.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    let binary = match env::var_os("DEPLOYLINE_BIN") {
+        Some(binary) => PathBuf::from(binary),
+        None => {
+            let here = env::current_exe()?;
+            // target/debug/deps/TEST, or target/debug/BENCH.
+            let folder = here.parent().filter(|folder| !folder.ends_with("deps")).or(here.ancestors().nth(2));
+            folder.context("this test is nowhere")?.join("deployline")
+        }
+    };
+    if !binary.is_file() {
+        bail!("{} is not there: `cargo build --bin deployline`, or run `make test`", binary.display());
+    }
+    Ok(binary)
+}
+
+fn log_file(folder: &Path) -> PathBuf {
+    folder.join("deployline.log")
+}
+
+fn spawn(folder: &Path) -> anyhow::Result<Child> {
+    let log = OpenOptions::new().create(true).append(true).open(log_file(folder))?;
+    Command::new(binary()?)
+        .args(["serve", "--config", "deployline.toml"])
+        .current_dir(folder)
+        .env("GITHUB_SECRET", GITHUB_SECRET)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("deployline serve does not start")
+}
+
+fn configuration(
+    settings: &Settings,
+    folder: &Path,
+    web: SocketAddr,
+    statsd: SocketAddr,
+    carbon: SocketAddr,
+) -> String {
+    let data = folder.join("data");
+    let mut text = format!(
+        r#"
+[web]
+listen = "{web}"
+base_url = "http://{web}"
+[statsd]
+udp = "{statsd}"
+flush = "{flush_s}s"
+[carbon]
+line = "{carbon}"
+[store]
+dir = {data:?}
+[[hook]]
+source = "github"
+secret = "env:GITHUB_SECRET"
+"#,
+        flush_s = settings.flush_s,
+    );
+    if let Bus::Kafka { broker, prefix } = &settings.bus {
+        text += &format!("[bus]\nkind = \"kafka\"\nbrokers = [\"{broker}\"]\nprefix = \"{prefix}\"\n");
+    }
+    if let Some(url) = &settings.webhook {
+        text += &format!("[[channel]]\nname = \"push\"\nkind = \"slack\"\nurl = \"{url}\"\n");
+        text += "[[route]]\nmatch = { environment = \"production\" }\nto = [\"push\"]\n";
+    }
+    text
+}
+
+/// Loopback ports that are free for TCP and UDP, and that no two tests of this process share.
+///
+/// They lie below the range that the kernel hands out to outgoing connections (32768 and up on Linux), so that none is
+/// taken between this look and the server's start, or while the server is down between a kill and its restart.
+fn free_ports<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
+    static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut found = Vec::with_capacity(N);
+    for _ in 0..10_000 {
+        let port = fastrand::u16(10_000..20_000);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if !taken.contains(&port) && TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+            taken.push(port);
+            found.push(address);
+        }
+        if let Ok(ports) = <[SocketAddr; N]>::try_from(found.as_slice()) {
+            return Ok(ports);
+        }
+    }
+    bail!("no {N} free ports between 10000 and 20000")
+}
