@@ -1,1 +1,39 @@
 //! Series at rest, their names, and the catalog of deploys and incidents.
+//!
+//! [`Store`] keeps datapoints: a head in memory, a write-ahead log, and Parquet blocks. [`Catalog`] keeps deploys,
+//! incidents and what was told to whom, in SQLite. Both are blocking: async callers go through `spawn_blocking`.
+//! The crate computes no statistics, starts no thread and reads no clock but the one it is given.
+
+pub mod config;
+
+pub mod retention;
+
+pub mod error;
+
+pub mod point;
+
+pub mod glob;
+
+mod trie;
+
+mod names;
+
+mod frame;
+
+mod bits;
+
+mod chunk;
+
+mod head;
+
+mod wal;
+
+mod block;
+
+pub mod store;
+
+pub use config::StoreConfig;
+pub use error::StoreError;
+pub use point::{Appended, Columns, Point, SeriesId};
+pub use store::{Maintained, Stats, Store};
+pub use trie::Found;

@@ -1,0 +1,57 @@
+//! The `[store]` section of the configuration.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::retention::{RetentionRule, default_retention, duration};
+
+/// Where the store keeps its files and how much it may take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// Everything on disk lies below it.
+    pub dir: PathBuf,
+    /// Most series names; a new one past it is refused and counted. A name takes about 300 bytes of memory.
+    pub max_series: usize,
+    /// How often the head is written to blocks, at multiples of it on the clock.
+    #[serde(with = "duration")]
+    pub window: Duration,
+    /// Most bytes of datapoints in memory. Half of it makes the head move to a block early; the rest keeps the newest
+    /// blocks readable without a file.
+    pub memory_bytes: usize,
+    /// Most bytes of log before the head moves to a block early; bounds the time that a start takes.
+    pub wal_bytes: u64,
+    /// Bytes after which the log goes on in a new file.
+    pub segment_bytes: u64,
+    /// The `[[retention]]` rules, which stand beside this section; the first whose pattern matches decides.
+    #[serde(skip)]
+    pub retention: Vec<RetentionRule>,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("./deployline-data"),
+            max_series: 1_000_000,
+            window: Duration::from_secs(2 * 3600),
+            memory_bytes: 768 << 20,
+            wal_bytes: 512 << 20,
+            segment_bytes: 32 << 20,
+            retention: default_retention(),
+        }
+    }
+}
+
+impl StoreConfig {
+    /// The defaults under another directory.
+    pub fn in_dir(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), ..Self::default() }
+    }
+
+    /// The longest that any series is kept, in seconds.
+    pub fn longest_keep_s(&self) -> i64 {
+        let longest = self.retention.iter().map(RetentionRule::longest_s).max().unwrap_or(0);
+        i64::try_from(longest).unwrap_or(i64::MAX)
+    }
+}

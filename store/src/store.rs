@@ -1,0 +1,419 @@
+//! The store of series: what is asked of it, in terms of head, log and blocks.
+
+mod maintain;
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use deployline_schemas::time::Clock;
+pub use maintain::Maintained;
+use tracing::{info, warn};
+
+use crate::{
+    block::Block,
+    config::StoreConfig,
+    error::{IoContext, StoreError},
+    head::{DAY_S, Head},
+    names::{NameLog, Names},
+    point::{Appended, Columns, Point, SeriesId},
+    trie::Found,
+    wal::{self, Wal},
+};
+
+/// Series at rest. Cheap to clone; all clones are one store.
+///
+/// `intern`, `lookup`, `name`, `matching`, `find` and `stats` work in memory. `append` waits for the disk, `read` may
+/// read files, `flush` and `maintain` write them: from async code call these four through `spawn_blocking`.
+/// The store starts no thread: its owner calls [`Store::maintain`] every few seconds.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: StoreConfig,
+    clock: Clock,
+    names: RwLock<Names>,
+    wal: Wal,
+    heads: RwLock<Heads>,
+    blocks: RwLock<Arc<Vec<Arc<Block>>>>,
+    /// Held while blocks are written, merged or removed.
+    maintenance: Mutex<maintain::Progress>,
+    counters: Counters,
+    /// Locked as long as the store is open.
+    _lock: File,
+}
+
+/// The head that takes datapoints, and one that is on its way to a block.
+#[derive(Default)]
+struct Heads {
+    active: Head,
+    frozen: Option<Arc<Head>>,
+}
+
+#[derive(Default)]
+struct Counters {
+    n_appended: AtomicU64,
+    n_refused_points: AtomicU64,
+    n_refused_series: AtomicU64,
+    n_corrupt: AtomicU64,
+    torn_bytes: AtomicU64,
+}
+
+/// The state of a store in numbers. Counters start at 0 with the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Stats {
+    /// Series names known.
+    pub n_series: usize,
+    /// Datapoints in the head, not yet in a block.
+    pub head_points: u64,
+    /// Bytes of datapoints in memory, newest blocks included.
+    pub memory_bytes: usize,
+    /// Bytes of write-ahead log.
+    pub wal_bytes: u64,
+    /// Blocks on disk.
+    pub n_blocks: usize,
+    /// Datapoints in them; a rewritten one counts once a block.
+    pub block_points: u64,
+    /// Bytes of Parquet in them.
+    pub block_bytes: u64,
+    /// Datapoints that were made durable.
+    pub n_appended: u64,
+    /// Datapoints that were not taken: NaN, or stamped outside of the time that is kept.
+    pub n_refused_points: u64,
+    /// New names that were refused for `max_series`.
+    pub n_refused_series: u64,
+    /// Damaged log segments, name log stretches and blocks that were set aside.
+    pub n_corrupt: u64,
+    /// Bytes of unfinished writes that were cut from the log at the start.
+    pub torn_bytes: u64,
+}
+
+/// Seconds by which a timestamp may be ahead of the clock: senders' clocks differ, and days are days.
+const MAX_AHEAD_S: i64 = DAY_S;
+
+/// A lock whose holder panicked is taken all the same: what stands behind these is whole between statements.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    /// Opens the store in `config.dir`, made if missing, and recovers every datapoint that was ever acknowledged.
+    ///
+    /// Blocking; takes about a second for ten million datapoints of log.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process has it open, [`StoreError::Io`] when the directory cannot be used.
+    /// Damaged files are no error: they are set aside under `series/damaged`, told in the log and in [`Stats`].
+    pub fn open(config: &StoreConfig, clock: Clock) -> Result<Store, StoreError> {
+        for rule in &config.retention {
+            rule.check()?;
+        }
+        let layout = Layout::new(&config.dir);
+        layout.create()?;
+        let lock = layout.lock()?;
+        let (name_log, mut names, n_bad_names) = NameLog::open(&layout.names, &layout.damaged)?;
+        let (blocks, n_bad_blocks) = open_blocks(&layout)?;
+        if n_bad_names > 0 {
+            restore_names(&blocks, &mut names);
+        }
+        let mut head = Head::default();
+        let replayed = wal::replay(&layout.wal, &layout.damaged, |points| {
+            for point in points {
+                // A name can only be missing where the name log was damaged; its datapoints have no owner then.
+                if names.name(point.series).is_some() {
+                    head.insert(*point);
+                }
+            }
+        })?;
+        let wal = Wal::start(&layout.wal, &replayed, name_log, config.segment_bytes)?;
+        let counters = Counters::default();
+        counters.n_corrupt.store((n_bad_names + n_bad_blocks + replayed.n_corrupt) as u64, Ordering::Relaxed);
+        counters.torn_bytes.store(replayed.torn_bytes, Ordering::Relaxed);
+        info!(n_series = names.len(), n_points = replayed.n_points, n_blocks = blocks.len(), "store is open");
+        let progress = maintain::Progress::new(clock().as_secs());
+        Ok(Store {
+            shared: Arc::new(Shared {
+                config: config.clone(),
+                clock,
+                names: RwLock::new(names),
+                wal,
+                heads: RwLock::new(Heads { active: head, frozen: None }),
+                blocks: RwLock::new(Arc::new(blocks)),
+                maintenance: Mutex::new(progress),
+                counters,
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// The number of a series, given on first sight. `name` is canonical, as from [`deployline_schemas::series::canonical`].
+    ///
+    /// A known name costs one hash and no allocation. A new one becomes durable with the next append.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`] when it names no series, [`StoreError::TooManySeries`] when it is new and one too many.
+    pub fn intern(&self, name: &str) -> Result<SeriesId, StoreError> {
+        if let Some(id) = self.lookup(name) {
+            return Ok(id);
+        }
+        deployline_schemas::series::canonical(name)?;
+        let limit = self.shared.config.max_series;
+        let mut names = write(&self.shared.names);
+        if let Some(id) = names.lookup(name) {
+            return Ok(id);
+        }
+        if names.len() >= limit || names.next_id() == u32::MAX {
+            self.shared.counters.n_refused_series.fetch_add(1, Ordering::Relaxed);
+            return Err(StoreError::TooManySeries { limit });
+        }
+        let id = names.add(name);
+        self.shared.wal.queue_name(id, name);
+        Ok(id)
+    }
+
+    /// Makes datapoints durable and readable, in any order of time; of two for one series and timestamp the last wins.
+    ///
+    /// Blocking: returns after an fsync, which the appends of all threads share. Call it with batches.
+    /// A datapoint that is NaN, older than the longest retention or more than a day ahead is not taken, and counted.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownSeries`] for an id that this store never gave, [`StoreError::Append`] when the disk said no.
+    /// Nothing of the batch is readable then.
+    pub fn append(&self, points: &[Point]) -> Result<Appended, StoreError> {
+        let shared = &*self.shared;
+        let now_s = (shared.clock)().as_secs();
+        let (earliest, latest) =
+            (now_s.saturating_sub(shared.config.longest_keep_s()), now_s.saturating_add(MAX_AHEAD_S));
+        let is_taken = |point: &Point| !point.value.is_nan() && (earliest..=latest).contains(&point.timestamp_s);
+        {
+            let names = read(&shared.names);
+            if let Some(point) = points.iter().find(|point| names.name(point.series).is_none()) {
+                return Err(StoreError::UnknownSeries(point.series));
+            }
+        }
+        let n_appended = points.iter().filter(|point| is_taken(point)).count();
+        let n_refused = points.len() - n_appended;
+        shared.counters.n_refused_points.fetch_add(n_refused as u64, Ordering::Relaxed);
+        if n_appended == 0 {
+            return Ok(Appended { n_appended, n_refused });
+        }
+        let taken: Vec<Point>;
+        let points = match n_refused {
+            0 => points,
+            _ => {
+                taken = points.iter().copied().filter(is_taken).collect();
+                &taken
+            }
+        };
+        self.make_room()?;
+        let appended = shared.wal.append(points, |points| shared.insert(points));
+        appended.map_err(|source| StoreError::Append { n_points: n_appended, source })?;
+        shared.counters.n_appended.fetch_add(n_appended as u64, Ordering::Relaxed);
+        Ok(Appended { n_appended, n_refused })
+    }
+
+    /// The datapoints of a series in `[from_s, until_s)`, Unix seconds. Empty for an id that is not known.
+    ///
+    /// Blocking where the range reaches into blocks that are no longer in memory. A block that turns out damaged is
+    /// set aside and the rest is served.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Parquet`] when a file cannot be read for another reason than damage.
+    pub fn read(&self, series: SeriesId, from_s: i64, until_s: i64) -> Result<Columns, StoreError> {
+        // First the heads, then the blocks: a head that becomes a block in between is seen twice, never not at all.
+        let mut newest = Columns::default();
+        {
+            let heads = read(&self.shared.heads);
+            if let Some(frozen) = &heads.frozen {
+                frozen.read(series, from_s, until_s, &mut newest);
+            }
+            heads.active.read(series, from_s, until_s, &mut newest);
+        }
+        let blocks = read(&self.shared.blocks).clone();
+        let mut columns = Columns::default();
+        for block in blocks.iter().filter(|block| block.overlaps(from_s, until_s)) {
+            match block.read(series, from_s, until_s, &mut columns) {
+                Err(error) if is_damage(&error) => self.set_aside(block, &error),
+                outcome => outcome?,
+            }
+        }
+        columns.timestamps.append(&mut newest.timestamps);
+        columns.values.append(&mut newest.values);
+        columns.settle();
+        Ok(columns)
+    }
+
+    /// The number of a known name.
+    pub fn lookup(&self, name: &str) -> Option<SeriesId> {
+        read(&self.shared.names).lookup(name)
+    }
+
+    /// The name behind a number.
+    pub fn name(&self, series: SeriesId) -> Option<Arc<str>> {
+        read(&self.shared.names).name(series).cloned()
+    }
+
+    /// Every series that a Graphite glob matches, in order of names. Untagged ones, unless the pattern holds a `;`.
+    pub fn matching(&self, pattern: &str) -> Vec<(SeriesId, Arc<str>)> {
+        read(&self.shared.names).matching(pattern)
+    }
+
+    /// One level of the tree of names, as Graphite's `/metrics/find` shows it, in order of paths.
+    pub fn find(&self, pattern: &str) -> Vec<Found> {
+        read(&self.shared.names).find(pattern)
+    }
+
+    /// The state of the store in numbers.
+    pub fn stats(&self) -> Stats {
+        let shared = &*self.shared;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let blocks = read(&shared.blocks).clone();
+        let (head_points, head_bytes) = {
+            let heads = read(&shared.heads);
+            let frozen = heads.frozen.as_ref().map_or((0, 0), |head| (head.n_points(), head.bytes()));
+            (heads.active.n_points() + frozen.0, heads.active.bytes() + frozen.1)
+        };
+        Stats {
+            n_series: read(&shared.names).len(),
+            head_points,
+            memory_bytes: head_bytes + maintain::memory_of(&blocks),
+            wal_bytes: shared.wal.bytes(),
+            n_blocks: blocks.len(),
+            block_points: blocks.iter().map(|block| block.meta.n_points).sum(),
+            block_bytes: blocks.iter().map(|block| block.meta.points_bytes + block.meta.series_bytes).sum(),
+            n_appended: count(&shared.counters.n_appended),
+            n_refused_points: count(&shared.counters.n_refused_points),
+            n_refused_series: count(&shared.counters.n_refused_series),
+            n_corrupt: count(&shared.counters.n_corrupt),
+            torn_bytes: count(&shared.counters.torn_bytes),
+        }
+    }
+
+    /// Takes a damaged block out of service.
+    fn set_aside(&self, block: &Arc<Block>, error: &StoreError) {
+        let mut blocks = write(&self.shared.blocks);
+        if !blocks.iter().any(|known| Arc::ptr_eq(known, block)) {
+            return;
+        }
+        *blocks = Arc::new(blocks.iter().filter(|known| !Arc::ptr_eq(known, block)).cloned().collect());
+        drop(blocks);
+        self.shared.counters.n_corrupt.fetch_add(1, Ordering::Relaxed);
+        set_aside(block.dir(), &Layout::new(&self.shared.config.dir).damaged, error);
+    }
+}
+
+impl Shared {
+    /// Puts durable datapoints where readers see them, letting readers in between slices of a long batch.
+    fn insert(&self, points: &[Point]) {
+        for slice in points.chunks(8192) {
+            let mut heads = write(&self.heads);
+            slice.iter().for_each(|point| heads.active.insert(*point));
+        }
+    }
+}
+
+/// Whether an error says that the bytes are bad, rather than that they could not be had.
+fn is_damage(error: &StoreError) -> bool {
+    match error {
+        StoreError::Corrupt { .. } => true,
+        StoreError::Parquet { source, .. } => !matches!(source, polars::prelude::PolarsError::IO { .. }),
+        _ => false,
+    }
+}
+
+/// Where the store's files lie.
+struct Layout {
+    series: PathBuf,
+    names: PathBuf,
+    wal: PathBuf,
+    blocks: PathBuf,
+    damaged: PathBuf,
+}
+
+impl Layout {
+    fn new(dir: &Path) -> Self {
+        let series = dir.join("series");
+        let below = |name: &str| series.join(name);
+        Self {
+            names: below("names.log"),
+            wal: below("wal"),
+            blocks: below("blocks"),
+            damaged: below("damaged"),
+            series,
+        }
+    }
+
+    fn create(&self) -> Result<(), StoreError> {
+        [&self.wal, &self.blocks].into_iter().try_for_each(|dir| fs::create_dir_all(dir).context("create", dir))
+    }
+
+    /// Keeps other processes out for as long as the file lives.
+    fn lock(&self) -> Result<File, StoreError> {
+        let path = self.series.join("lock");
+        let file = File::create(&path).context("create", &path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path: self.series.clone() }),
+            Err(fs::TryLockError::Error(source)) => Err(StoreError::Io { action: "lock", path, source }),
+        }
+    }
+}
+
+/// Opens every block, oldest first; removes what a crash or a merge left over. Returns the number set aside as well.
+fn open_blocks(layout: &Layout) -> Result<(Vec<Arc<Block>>, usize), StoreError> {
+    let mut blocks = Vec::new();
+    let mut n_corrupt = 0;
+    for entry in fs::read_dir(&layout.blocks).context("list", &layout.blocks)? {
+        let dir = entry.context("list", &layout.blocks)?.path();
+        if dir.extension().is_some_and(|extension| extension == "tmp") {
+            fs::remove_dir_all(&dir).context("remove", &dir)?;
+            continue;
+        }
+        match Block::open(&dir) {
+            Ok(block) => blocks.push(Arc::new(block)),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                n_corrupt += 1;
+                set_aside(&dir, &layout.damaged, &error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let replaced: Vec<String> = blocks.iter().flat_map(|block| block.meta.replaces.clone()).collect();
+    for block in blocks.iter().filter(|block| replaced.contains(&block.meta.name())) {
+        block.remove()?;
+    }
+    blocks.retain(|block| !replaced.contains(&block.meta.name()));
+    blocks.sort_by_key(|block| block.meta.sequence);
+    Ok((blocks, n_corrupt))
+}
+
+/// Moves a damaged block out of the way. A failure to do so is told; the block is out of service either way.
+fn set_aside(dir: &Path, damaged: &Path, error: &StoreError) {
+    let target = damaged.join(dir.file_name().unwrap_or_default());
+    let moved = fs::create_dir_all(damaged).and_then(|()| fs::rename(dir, &target));
+    let error: &dyn std::error::Error = error;
+    warn!(error, moved_to = %target.display(), moved = moved.is_ok(), "a block is damaged: set aside, the rest is served");
+}
+
+/// Fills holes in the names from the tables that blocks carry.
+fn restore_names(blocks: &[Arc<Block>], names: &mut Names) {
+    for entry in blocks.iter().filter_map(|block| block.entries().ok()).flatten() {
+        if names.name(entry.id).is_none() && names.lookup(&entry.name).is_none() {
+            names.restore(entry.id, &entry.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

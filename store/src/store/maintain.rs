@@ -1,0 +1,315 @@
+//! The store's upkeep: heads become blocks, blocks are merged by day, old ones go.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use deployline_schemas::time::UnixMillis;
+use tracing::{debug, warn};
+
+use super::{Heads, Layout, Store, is_damage, read, write};
+use crate::{
+    block::{Block, BlockWriter},
+    error::StoreError,
+    head::{DAY_S, Head},
+    point::{Columns, SeriesId},
+};
+
+/// Seconds after the end of a window or day before it is written: late datapoints still make it.
+const GRACE_S: i64 = 300;
+/// Seconds for which the newest blocks stay in memory, as far as it reaches: a deploy is looked at over these.
+const WARM_S: i64 = 24 * 3600;
+/// Blocks of one open day that are merged at once, so that a read of it touches few.
+const MERGE_BLOCKS: usize = 8;
+
+/// What one call of [`Store::maintain`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Blocks written from the head.
+    pub n_written: usize,
+    /// Blocks merged into one.
+    pub n_merged: usize,
+    /// Blocks removed because all they held was past the longest retention.
+    pub n_dropped: usize,
+}
+
+/// What upkeep remembers between calls.
+pub(super) struct Progress {
+    /// When the head was last frozen, in Unix seconds.
+    flushed_at_s: i64,
+    /// The log segment from which on a frozen head, still to be written, is not needed.
+    frozen_before: u64,
+}
+
+impl Progress {
+    pub fn new(now_s: i64) -> Self {
+        Self { flushed_at_s: now_s, frozen_before: 0 }
+    }
+}
+
+/// Bytes of the heads that blocks keep in memory, each head once.
+pub(super) fn memory_of(blocks: &[Arc<Block>]) -> usize {
+    let mut heads: Vec<Arc<Head>> = blocks.iter().filter_map(|block| block.memory()).collect();
+    heads.sort_by_key(Arc::as_ptr);
+    heads.dedup_by_key(|head| Arc::as_ptr(head));
+    heads.iter().map(|head| head.bytes()).sum()
+}
+
+impl Store {
+    /// Does what is due: writes a closed window to blocks, merges the blocks of one day, drops what is past its time.
+    ///
+    /// Blocking, up to seconds where much is due; appends and reads go on meanwhile. Safe to call at any time and
+    /// from any thread; calls wait for each other. After a failure the next call tries again and nothing is lost.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Parquet`], as on a full disk.
+    pub fn maintain(&self, now: UnixMillis) -> Result<Maintained, StoreError> {
+        let now_s = now.as_secs();
+        let mut progress = self.maintenance();
+        let mut maintained = Maintained::default();
+        if self.is_flush_due(&progress, now_s) {
+            maintained.n_written = self.write_head(&mut progress, now_s)?;
+        }
+        self.cool(now_s);
+        maintained.n_dropped = self.drop_expired(now_s)?;
+        maintained.n_merged = self.merge_one_day(now_s)?;
+        Ok(maintained)
+    }
+
+    /// Writes everything in memory to blocks now, whatever the window. Blocking. Returns the number of blocks.
+    ///
+    /// # Errors
+    /// As [`Store::maintain`].
+    pub fn flush(&self) -> Result<usize, StoreError> {
+        let mut progress = self.maintenance();
+        self.write_head(&mut progress, (self.shared.clock)().as_secs())
+    }
+
+    /// Blocks until the head fits into its share of memory again: the answer to senders faster than the disk.
+    pub(super) fn make_room(&self) -> Result<(), StoreError> {
+        // Twice the share that makes a flush due, so that the owner's `maintain` normally comes first.
+        let is_over = || read(&self.shared.heads).active.bytes() > self.shared.config.memory_bytes;
+        if is_over() {
+            let mut progress = self.maintenance();
+            if is_over() {
+                self.write_head(&mut progress, (self.shared.clock)().as_secs())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn maintenance(&self) -> std::sync::MutexGuard<'_, Progress> {
+        let mutex: &Mutex<Progress> = &self.shared.maintenance;
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_flush_due(&self, progress: &Progress, now_s: i64) -> bool {
+        let config = &self.shared.config;
+        let heads = read(&self.shared.heads);
+        if heads.frozen.is_some() {
+            return true;
+        }
+        let window_s = i64::try_from(config.window.as_secs()).unwrap_or(i64::MAX).max(1);
+        let window_of = |at_s: i64| at_s.saturating_sub(GRACE_S).div_euclid(window_s);
+        let is_full = heads.active.bytes() > config.memory_bytes / 2;
+        let is_closed = window_of(now_s) > window_of(progress.flushed_at_s);
+        !heads.active.is_empty() && (is_full || is_closed || self.shared.wal.bytes() > config.wal_bytes)
+    }
+
+    /// Freezes the head, writes its days as blocks, and only then drops the log that held it.
+    fn write_head(&self, progress: &mut Progress, now_s: i64) -> Result<usize, StoreError> {
+        let shared = &*self.shared;
+        progress.flushed_at_s = now_s;
+        if read(&shared.heads).frozen.is_none() {
+            if read(&shared.heads).active.is_empty() {
+                return Ok(0);
+            }
+            let (sequence, ()) = shared.wal.rotate(|| {
+                let Heads { active, frozen } = &mut *write(&shared.heads);
+                *frozen = Some(Arc::new(std::mem::take(active)));
+            })?;
+            progress.frozen_before = sequence;
+        }
+        let Some(frozen) = read(&shared.heads).frozen.clone() else { return Ok(0) };
+        let written = self.write_days(&frozen)?;
+        let n_written = written.len();
+        let mut blocks = write(&shared.blocks);
+        *blocks = Arc::new(blocks.iter().cloned().chain(written).collect());
+        drop(blocks);
+        write(&shared.heads).frozen = None;
+        self.cool(now_s);
+        shared.wal.drop_before(progress.frozen_before)?;
+        debug!(n_written, n_points = frozen.n_points(), "head is written");
+        Ok(n_written)
+    }
+
+    fn write_days(&self, head: &Arc<Head>) -> Result<Vec<Arc<Block>>, StoreError> {
+        let dir = Layout::new(&self.shared.config.dir).blocks;
+        let mut order: Vec<(Arc<str>, SeriesId)> = {
+            let names = read(&self.shared.names);
+            head.series().filter_map(|series| Some((names.name(series)?.clone(), series))).collect()
+        };
+        order.sort_unstable();
+        let mut sequence = read(&self.shared.blocks).iter().map(|block| block.meta.sequence).max().unwrap_or(0);
+        let mut written = Vec::new();
+        for day in head.days() {
+            sequence += 1;
+            let mut writer = BlockWriter::create(&dir, *day, sequence, 0, Vec::new())?;
+            for (name, series) in &order {
+                let mut columns = Columns::default();
+                head.read(*series, day * DAY_S, (day + 1) * DAY_S, &mut columns);
+                columns.settle();
+                writer.push(*series, name, &columns)?;
+            }
+            if let Some(block) = writer.finish()? {
+                block.set_memory(Some(head.clone()));
+                written.push(Arc::new(block));
+            }
+        }
+        Ok(written)
+    }
+
+    /// Gives back the memory of blocks that are no longer recent, and of the oldest where there is too much.
+    fn cool(&self, now_s: i64) {
+        let blocks = read(&self.shared.blocks).clone();
+        let active = read(&self.shared.heads).active.bytes();
+        for block in blocks.iter() {
+            let is_old = block.meta.last_timestamp < now_s.saturating_sub(WARM_S);
+            if is_old || active + memory_of(&blocks) > self.shared.config.memory_bytes {
+                block.set_memory(None);
+            }
+        }
+    }
+
+    /// Removes blocks whose last datapoint is past the longest retention.
+    fn drop_expired(&self, now_s: i64) -> Result<usize, StoreError> {
+        let earliest = now_s.saturating_sub(self.shared.config.longest_keep_s());
+        let is_expired = |block: &&Arc<Block>| block.meta.last_timestamp < earliest;
+        let blocks = read(&self.shared.blocks).clone();
+        let expired: Vec<_> = blocks.iter().filter(is_expired).cloned().collect();
+        self.replace(&expired, None)?;
+        Ok(expired.len())
+    }
+
+    /// Merges blocks of one day: all once the day is over, else [`MERGE_BLOCKS`] that are no longer in memory.
+    fn merge_one_day(&self, now_s: i64) -> Result<usize, StoreError> {
+        let blocks = read(&self.shared.blocks).clone();
+        let mut days: Vec<i64> = blocks.iter().map(|block| block.meta.day).collect();
+        days.sort_unstable();
+        days.dedup();
+        for day in days {
+            let is_over = now_s >= (day + 1).saturating_mul(DAY_S).saturating_add(GRACE_S);
+            // In order of sequence, and a leading run of it: a block between two merged ones would change its rank.
+            let of_day = blocks.iter().filter(|block| block.meta.day == day);
+            let group: Vec<_> = of_day.take_while(|block| is_over || block.memory().is_none()).cloned().collect();
+            if group.len() >= if is_over { 2 } else { MERGE_BLOCKS } {
+                return self.merge(&group);
+            }
+        }
+        Ok(0)
+    }
+
+    fn merge(&self, group: &[Arc<Block>]) -> Result<usize, StoreError> {
+        let (Some(oldest), Some(newest)) = (group.first(), group.last()) else { return Ok(0) };
+        let dir = Layout::new(&self.shared.config.dir).blocks;
+        let generation = group.iter().map(|block| block.meta.generation).max().unwrap_or(0) + 1;
+        let replaces = group.iter().map(|block| block.meta.name()).collect();
+        let mut writer = BlockWriter::create(&dir, oldest.meta.day, newest.meta.sequence, generation, replaces)?;
+        for block in group {
+            // Told apart here, so that only the damaged one goes and the next call merges the others.
+            if let Err(error) = merge::check(block) {
+                if is_damage(&error) {
+                    self.set_aside(block, &error);
+                    return Ok(0);
+                }
+                return Err(error);
+            }
+        }
+        merge::write(group, &mut writer)?;
+        let merged = writer.finish()?.map(Arc::new);
+        self.replace(group, merged)?;
+        Ok(group.len())
+    }
+
+    /// Puts a block in the place of others and removes their files.
+    fn replace(&self, old: &[Arc<Block>], new: Option<Arc<Block>>) -> Result<(), StoreError> {
+        if old.is_empty() {
+            return Ok(());
+        }
+        let mut blocks = write(&self.shared.blocks);
+        let kept = blocks.iter().filter(|block| !old.iter().any(|gone| Arc::ptr_eq(gone, block)));
+        let mut next: Vec<_> = kept.cloned().chain(new).collect();
+        next.sort_by_key(|block| block.meta.sequence);
+        *blocks = Arc::new(next);
+        drop(blocks);
+        for block in old {
+            if let Err(error) = block.remove() {
+                // It is out of service; a start removes it, as the new block names it.
+                warn!(%error, "a merged or expired block could not be removed");
+            }
+        }
+        Ok(())
+    }
+}
+
+mod merge {
+    //! Merging blocks of one day, series by series in order of names.
+
+    use super::*;
+
+    /// Series are read in runs of about this many rows.
+    const RUN_ROWS: usize = 256 << 10;
+
+    pub(super) fn check(block: &Block) -> Result<(), StoreError> {
+        block.entries().map(drop)
+    }
+
+    /// Walks all blocks in step. Each block's rows are sorted by name, so that a run of names is a run of rows.
+    pub(super) fn write(group: &[Arc<Block>], writer: &mut BlockWriter) -> Result<(), StoreError> {
+        let mut cursors = Vec::new();
+        for block in group {
+            cursors.push(Cursor { block, entries: block.entries()?, at: 0, rows: Columns::default(), rows_from: 0 });
+        }
+        while let Some(name) = cursors.iter().filter_map(Cursor::name).min().map(Arc::<str>::from) {
+            let mut columns = Columns::default();
+            let mut id = None;
+            for cursor in cursors.iter_mut().filter(|cursor| cursor.name() == Some(&*name)) {
+                id = Some(cursor.entries[cursor.at].id);
+                cursor.take(&mut columns)?;
+            }
+            columns.settle();
+            if let Some(id) = id {
+                writer.push(id, &name, &columns)?;
+            }
+        }
+        Ok(())
+    }
+
+    struct Cursor<'b> {
+        block: &'b Block,
+        entries: Vec<crate::block::Entry>,
+        at: usize,
+        /// Decoded rows, the first of which is row `rows_from` of the block.
+        rows: Columns,
+        rows_from: usize,
+    }
+
+    impl Cursor<'_> {
+        fn name(&self) -> Option<&str> {
+            self.entries.get(self.at).map(|entry| entry.name.as_str())
+        }
+
+        /// Adds the datapoints of the series that the cursor stands on, and steps on.
+        fn take(&mut self, columns: &mut Columns) -> Result<(), StoreError> {
+            let entry = &self.entries[self.at];
+            let (start, length) = (entry.first_row as usize, entry.n_rows as usize);
+            if start + length > self.rows_from + self.rows.len() {
+                self.rows = self.block.rows(start, length.max(RUN_ROWS))?;
+                self.rows_from = start;
+            }
+            let range = start - self.rows_from..start - self.rows_from + length;
+            columns.timestamps.extend_from_slice(&self.rows.timestamps[range.clone()]);
+            columns.values.extend_from_slice(&self.rows.values[range]);
+            self.at += 1;
+            Ok(())
+        }
+    }
+}
