@@ -39,28 +39,15 @@ impl Picture {
         counted.rev().max_by_key(|(_, count)| *count).filter(|(_, count)| *count > 0)
     }
 
-    /// The first and the last column of the longest unbroken horizontal run of a colour: a grid line's or an axis's
-    /// ends, which are the plot's left and right edge.
-    pub fn longest_row(&self, color: Color, tolerance: u8) -> Option<(u32, u32)> {
-        let (width, height) = self.size();
-        let mut longest = None;
-        for y in 0..height {
-            let mut start = None;
-            for x in 0..=width {
-                let inside = x < width && near(self.pixels.get_pixel(x, y).0, color, tolerance);
-                match (inside, start) {
-                    (true, None) => start = Some(x),
-                    (false, Some(first)) => {
-                        if longest.is_none_or(|(left, right)| x - 1 - first > right - left) {
-                            longest = Some((first, x - 1));
-                        }
-                        start = None;
-                    }
-                    _ => {}
-                }
-            }
-        }
-        longest
+    /// The first and the last pixel of a colour in the row that has the most of it: a grid line's ends, which are the
+    /// plot's left and right edge, whatever crosses it.
+    pub fn widest_row(&self, color: Color, tolerance: u8) -> Option<(u32, u32)> {
+        let in_row = |y| {
+            let matches = move |x: &u32| near(self.pixels.get_pixel(*x, y).0, color, tolerance);
+            (0..self.pixels.width()).filter(matches)
+        };
+        let row = (0..self.pixels.height()).max_by_key(|y| in_row(*y).count())?;
+        Some((in_row(row).next()?, in_row(row).next_back()?))
     }
 }
 
@@ -73,13 +60,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_found_where_it_was_drawn() {
+    fn a_line_is_found_where_it_was_drawn_and_crosses_the_grid() {
         let mut pixels = RgbImage::from_pixel(60, 40, image::Rgb([255; 3]));
         (5..55).for_each(|x| pixels.put_pixel(x, 30, image::Rgb([120; 3])));
-        (2..30).for_each(|y| pixels.put_pixel(33, y, image::Rgb([200, 80, 0])));
+        (2..35).for_each(|y| pixels.put_pixel(33, y, image::Rgb([200, 80, 0])));
         let picture = Picture { pixels };
-        assert_eq!(picture.longest_row([120; 3], 4), Some((5, 54)));
-        assert_eq!(picture.column_of([200, 80, 0], 8), Some((33, 28)));
+        assert_eq!(picture.widest_row([120; 3], 4), Some((5, 54)));
+        assert_eq!(picture.column_of([200, 80, 0], 8), Some((33, 33)));
         assert_eq!(picture.column_of([0, 0, 255], 8), None);
     }
 }

@@ -104,6 +104,14 @@ impl Answer {
         }
         serde_json::from_slice(&self.body).with_context(|| format!("not the JSON expected: {}", self.text()))
     }
+
+    /// The body as JSON, whatever the status.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn json_body(&self) -> anyhow::Result<Value> {
+        serde_json::from_slice(&self.body).with_context(|| format!("not JSON: {}", self.text()))
+    }
 }
 
 /// A running `deployline serve`. Dropped, it is killed, and its log shown if the test has failed.
@@ -164,6 +172,11 @@ impl Server {
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.child = spawn(self.folder.path())?;
         self.wait_until_ready()
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether the process is still the one that was started.
@@ -331,9 +344,12 @@ listen = "{web}"
 base_url = "http://{web}"
 [statsd]
 udp = "{statsd}"
+tcp = "off"
+admin = "off"
 flush = "{flush_s}s"
 [carbon]
 line = "{carbon}"
+pickle = "off"
 [store]
 dir = {data:?}
 [[hook]]
