@@ -66,9 +66,16 @@ impl<C: Canvas> Painter<'_, C> {
         (self.layout.font * 0.7).round()
     }
 
-    /// Where a datapoint lies.
+    /// Where a datapoint lies. What lies further away than a hundred plots is drawn at that distance, since plotters
+    /// computes with whole numbers that would overflow.
     fn place(&self, at_ms: i64, value: f64) -> BackendCoord {
-        self.coordinates.translate(&(at_ms, value))
+        const FAR: i64 = 100;
+        let (from, until) = self.layout.window;
+        let reach_ms = (until.0 - from.0).saturating_mul(FAR).min(1 << 61);
+        let (low, high) = (self.layout.values.low, self.layout.values.high);
+        let reach = (high - low) * FAR as f64;
+        let at_ms = at_ms.clamp(from.0 - reach_ms, until.0 + reach_ms);
+        self.coordinates.translate(&(at_ms, value.clamp(low - reach, high + reach)))
     }
 
     /// The middle of a pixel column.
