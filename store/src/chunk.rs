@@ -43,14 +43,6 @@ impl Chunk {
         Some(Self { first_s, last_s, bytes: bytes.into_boxed_slice() })
     }
 
-    pub fn first_s(&self) -> i64 {
-        self.first_s
-    }
-
-    pub fn last_s(&self) -> i64 {
-        self.last_s
-    }
-
     /// Bytes in memory, this struct included.
     pub fn size(&self) -> usize {
         size_of::<Self>() + self.bytes.len()

@@ -82,6 +82,14 @@ pub enum StoreError {
         /// The cause.
         source: rusqlite::Error,
     },
+    /// Stop: a later release has changed the catalog's tables.
+    #[error("the catalog has version {found}, this release knows versions up to {known}: run the newer release")]
+    Newer {
+        /// The catalog's version.
+        found: usize,
+        /// The latest that this release knows.
+        known: usize,
+    },
     /// Look: a row of the catalog does not hold what it should.
     #[error("{what} in the catalog cannot be understood")]
     CatalogRow {

@@ -32,6 +32,9 @@ mod block;
 
 pub mod store;
 
+pub mod catalog;
+
+pub use catalog::Catalog;
 pub use config::StoreConfig;
 pub use error::StoreError;
 pub use point::{Appended, Columns, Point, SeriesId};

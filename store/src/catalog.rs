@@ -1,0 +1,137 @@
+//! The catalog: deploys, incidents, what was told to whom and how far consumers are, in SQLite.
+//!
+//! One connection writes, a few read; in SQLite's WAL mode none of them waits for the other. Everything here can be
+//! rebuilt from the bus, except deliveries and checkpoints.
+
+mod deliveries;
+mod deploys;
+mod incidents;
+mod migrate;
+mod page;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+pub use deliveries::Claim;
+pub use deploys::{Applied, DeployQuery};
+pub use incidents::IncidentQuery;
+pub use page::{MAX_PAGE, Page};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::error::{IoContext, StoreError};
+
+/// Connections that read. Queries take milliseconds; more of them would only share the same two disks' heads.
+const N_READERS: usize = 4;
+/// How long a statement waits for another process, such as a backup, to let go of the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements that stay prepared for each connection; there are fewer kinds.
+const STATEMENTS: usize = 64;
+
+/// Deploys and incidents at rest. Cheap to clone; all clones are one catalog.
+///
+/// Every method is blocking: writes wait for an fsync, reads take well under 10 ms. Call them through `spawn_blocking`.
+#[derive(Clone)]
+pub struct Catalog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    writer: Mutex<Connection>,
+    readers: Vec<Mutex<Connection>>,
+    next_reader: AtomicUsize,
+}
+
+impl Catalog {
+    /// Opens `catalog.sqlite` in a directory, made if missing, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] when a later release has written it, [`StoreError::Catalog`] when SQLite cannot use it.
+    pub fn open(dir: &Path) -> Result<Catalog, StoreError> {
+        std::fs::create_dir_all(dir).context("create", dir)?;
+        let path = dir.join("catalog.sqlite");
+        let mut writer = Connection::open(&path).during("open the file")?;
+        configure(&writer).during("configure the writer")?;
+        migrate::migrate(&mut writer)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open_reader = |_| {
+            let reader = Connection::open_with_flags(&path, flags)?;
+            reader.busy_timeout(BUSY_TIMEOUT)?;
+            reader.set_prepared_statement_cache_capacity(STATEMENTS);
+            Ok(Mutex::new(reader))
+        };
+        let readers = (0..N_READERS).map(open_reader).collect::<Result<_, _>>().during("open a reader")?;
+        let shared = Shared { writer: Mutex::new(writer), readers, next_reader: AtomicUsize::new(0) };
+        Ok(Catalog { shared: Arc::new(shared) })
+    }
+
+    /// Runs one transaction: all of it happens or nothing. A panic or error inside rolls it back.
+    fn write<T>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).during(action)?;
+        let outcome = work(&transaction)?;
+        transaction.commit().during(action)?;
+        Ok(outcome)
+    }
+
+    /// A connection that nobody uses just now, else the next in turn.
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        let readers = &self.shared.readers;
+        let start = self.shared.next_reader.fetch_add(1, Ordering::Relaxed);
+        for offset in 0..readers.len() {
+            match readers[(start + offset) % readers.len()].try_lock() {
+                Ok(reader) => return reader,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        readers[start % readers.len()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn configure(writer: &Connection) -> rusqlite::Result<()> {
+    writer.busy_timeout(BUSY_TIMEOUT)?;
+    writer.set_prepared_statement_cache_capacity(STATEMENTS);
+    writer.pragma_update(None, "journal_mode", "WAL")?;
+    // In WAL mode only FULL syncs at each commit, and offsets on the bus move on after a commit.
+    writer.pragma_update(None, "synchronous", "FULL")
+}
+
+/// Says what was being done when SQLite said no.
+trait During<T> {
+    fn during(self, action: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> During<T> for rusqlite::Result<T> {
+    fn during(self, action: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Catalog { action, source })
+    }
+}
+
+/// The word that serde writes for a variant without fields, as in `rolled_back`.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("a variant without fields is written as a word, not {other:?}"),
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("texts, numbers and lists of them are JSON")
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(what: &str, body: &str) -> Result<T, StoreError> {
+    serde_json::from_str(body).map_err(|source| StoreError::CatalogRow { what: what.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;
