@@ -1,1 +1,37 @@
 //! Baselines, change points, verdicts and blame.
+//!
+//! Pure mathematics over slices and an explicit `now`: no clock, no runtime, no store, no I/O. The method and its formulas
+//! are in `docs/correlation.md`.
+
+pub mod settings;
+
+pub mod window;
+
+pub mod grid;
+
+pub mod normal;
+
+pub mod level;
+
+pub mod ratio;
+
+pub mod track;
+
+pub mod lag;
+
+pub mod scope;
+
+pub mod suspects;
+
+pub mod explain;
+
+pub mod incidents;
+
+pub mod recovery;
+
+pub mod engine;
+
+pub mod replay;
+
+pub use engine::Engine;
+pub use settings::Settings;
