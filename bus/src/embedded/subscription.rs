@@ -7,10 +7,10 @@ use std::{
 
 use deployline_schemas::topic::Topic;
 use rusqlite::Connection;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    Embedded, blocking, held, log,
+    Embedded, held, log,
     writer::{Heads, State},
 };
 use crate::{error::BusError, record::Delivered, subscription::MAX_BATCH_BYTES};
@@ -25,6 +25,8 @@ pub(crate) struct Subscription {
     /// The topic that the next batch begins with, so that a busy one does not starve the others.
     turn: usize,
     changes: watch::Receiver<State>,
+    /// A read under way. Kept here, so that a caller who drops one wait after the other still gets on.
+    reading: Option<JoinHandle<Result<Batch, BusError>>>,
     reader: Arc<Mutex<Connection>>,
 }
 
@@ -39,6 +41,7 @@ impl Subscription {
             lanes: BTreeMap::new(),
             turn: 0,
             changes,
+            reading: None,
             reader,
         };
         member.claim();
@@ -55,13 +58,17 @@ impl Subscription {
                 return Err(BusError::Closed);
             }
             self.claim();
-            if self.is_behind(&heads) {
-                // Nothing changes before this await is through: dropped here, the next call reads the same again.
-                let (batch, lanes) = self.read(heads, max).await?;
-                self.lanes.extend(lanes);
-                self.turn = self.turn.wrapping_add(1);
-                if !batch.is_empty() {
-                    return Ok(batch);
+            if self.reading.is_none() && self.is_behind(&heads) {
+                self.reading = Some(self.read(heads, max));
+            }
+            if let Some(reading) = &mut self.reading {
+                // Dropped here, the next call awaits the same read.
+                let outcome = reading.await;
+                self.reading = None;
+                let batch = outcome.unwrap_or_else(|panic| Err(BusError::broken("read the log", panic)))?;
+                let records = self.take(batch, max);
+                if !records.is_empty() {
+                    return Ok(records);
                 }
             }
             // The sender lives in `self.bus`.
@@ -95,36 +102,54 @@ impl Subscription {
         self.lanes.iter().any(|(topic, next)| next.is_none_or(|next| next < heads[*topic as usize]))
     }
 
-    /// Reads on in each topic, beginning with the one whose turn it is; returns the records and where to go on.
-    async fn read(&self, heads: Heads, max: usize) -> Result<(Vec<Delivered>, BTreeMap<Topic, Option<i64>>), BusError> {
+    /// Starts to read on in each topic, beginning with the one whose turn it is.
+    fn read(&self, heads: Heads, max: usize) -> JoinHandle<Result<Batch, BusError>> {
         let mut lanes: Vec<_> = self.lanes.iter().map(|(topic, next)| (*topic, *next)).collect();
         let turn = self.turn % lanes.len().max(1);
         lanes.rotate_left(turn);
         let (reader, group) = (Arc::clone(&self.reader), Arc::clone(&self.group));
-        blocking("read the log", move || {
-            let reader = held(&reader);
-            let mut batch = Vec::new();
-            let mut size_bytes = 0;
-            let mut moved = BTreeMap::new();
-            for (topic, next) in lanes {
-                let next = next.map_or_else(|| log::committed(&reader, &group, topic), Ok)?;
-                let room = if size_bytes < MAX_BATCH_BYTES { max - batch.len() } else { 0 };
-                let behind = next < heads[topic as usize];
-                let records = if behind && room > 0 { log::read(&reader, topic, next, room)? } else { Vec::new() };
-                size_bytes += records.iter().map(|delivered| delivered.record.size_bytes()).sum::<usize>();
-                let next = match records.last() {
-                    Some(last) => last.position.offset + 1,
-                    // What was there has been pruned.
-                    None if behind && room > 0 => heads[topic as usize],
-                    None => next,
-                };
-                moved.insert(topic, Some(next));
-                batch.extend(records);
-            }
-            Ok((batch, moved))
-        })
-        .await
+        tokio::task::spawn_blocking(move || read(&held(&reader), &group, lanes, &heads, max))
     }
+
+    /// Goes past what was read, or past the first `max` of it: an earlier call may have asked for more.
+    fn take(&mut self, Batch { mut records, next }: Batch, max: usize) -> Vec<Delivered> {
+        self.lanes.extend(next.into_iter().map(|(topic, next)| (topic, Some(next))));
+        for left in records.drain(max.min(records.len())..).rev() {
+            self.lanes.insert(left.topic, Some(left.position.offset));
+        }
+        self.turn = self.turn.wrapping_add(1);
+        records
+    }
+}
+
+/// What a read comes to: records, and where each topic goes on.
+struct Batch {
+    records: Vec<Delivered>,
+    next: Vec<(Topic, i64)>,
+}
+
+fn read(
+    reader: &Connection,
+    group: &str,
+    lanes: Vec<(Topic, Option<i64>)>,
+    heads: &Heads,
+    max: usize,
+) -> Result<Batch, BusError> {
+    let mut batch = Batch { records: Vec::new(), next: Vec::with_capacity(lanes.len()) };
+    let mut size_bytes = 0;
+    for (topic, next) in lanes {
+        let head = heads[topic as usize];
+        let mut next = next.map_or_else(|| log::committed(reader, group, topic), Ok)?;
+        if next < head && batch.records.len() < max && size_bytes < MAX_BATCH_BYTES {
+            let records = log::read(reader, topic, next, max - batch.records.len())?;
+            // Nothing there: it has been pruned.
+            next = records.last().map_or(head, |last| last.position.offset + 1);
+            size_bytes += records.iter().map(|delivered| delivered.record.size_bytes()).sum::<usize>();
+            batch.records.extend(records);
+        }
+        batch.next.push((topic, next));
+    }
+    Ok(batch)
 }
 
 impl Drop for Subscription {

@@ -32,8 +32,8 @@ pub(crate) struct Subscription {
     /// The topics by their name on the broker.
     topics: HashMap<String, Topic>,
     names: HashMap<Topic, String>,
-    /// The assignment under which each partition last delivered.
-    delivered: HashMap<(Topic, i32), u64>,
+    /// What is known of each partition that has delivered.
+    lanes: HashMap<(Topic, i32), Lane>,
     /// What ended the last batch early and is still to be reported.
     pending: Option<BusError>,
     timeout: Duration,
@@ -60,7 +60,7 @@ impl Subscription {
             consumer: Some(Arc::new(consumer)),
             topics: names.iter().map(|(topic, name)| (name.clone(), *topic)).collect(),
             names,
-            delivered: HashMap::new(),
+            lanes: HashMap::new(),
             pending: None,
             timeout: config.timeout,
             closed,
@@ -129,7 +129,10 @@ impl Subscription {
             assignment.turn(&self.names[&delivered.topic], delivered.position.partition) == Some(*turn)
         });
         for (turn, delivered) in &batch {
-            self.delivered.insert((delivered.topic, delivered.position.partition), *turn);
+            let lane = self.lanes.entry((delivered.topic, delivered.position.partition)).or_default();
+            if lane.turn != *turn {
+                *lane = Lane { turn: *turn, committed: delivered.position.offset };
+            }
         }
         Ok(batch.into_iter().map(|(_, delivered)| delivered).collect())
     }
@@ -140,43 +143,48 @@ impl Subscription {
             return Err(BusError::Closed);
         }
         let consumer = Arc::clone(self.consumer.as_ref().ok_or(BusError::Closed)?);
-        let offsets = self.offsets(&consumer, batch).map_err(|error| failure(DOING, error))?;
-        if offsets.count() == 0 {
+        let offsets = self.offsets(&consumer, batch);
+        if offsets.is_empty() {
             return Ok(());
         }
-        let committing = tokio::task::spawn_blocking(move || consumer.commit(&offsets, CommitMode::Sync));
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for ((topic, partition), next) in &offsets {
+            let added = list.add_partition_offset(&self.names[topic], *partition, Offset::Offset(*next));
+            added.map_err(|error| failure(DOING, error))?;
+        }
+        let committing = tokio::task::spawn_blocking(move || consumer.commit(&list, CommitMode::Sync));
         match timeout(self.timeout, committing).await {
-            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Ok(()))) => {
+                for (key, next) in offsets {
+                    self.lanes.entry(key).and_modify(|lane| lane.committed = next);
+                }
+                Ok(())
+            }
             Ok(Ok(Err(error))) => commit_failure(DOING, error),
             Ok(Err(panic)) => Err(BusError::broken(DOING, panic)),
             Err(_) => Err(BusError::Timeout { doing: DOING, waited: self.timeout }),
         }
     }
 
-    /// Where each partition of the batch goes on, without those that have moved to another member since: committing
-    /// those could set that member's offsets back.
-    fn offsets(
-        &self,
-        consumer: &StreamConsumer<Membership>,
-        batch: &[Delivered],
-    ) -> Result<TopicPartitionList, KafkaError> {
-        let mut next = HashMap::new();
+    /// Where each partition of the batch goes on, without those that are there already, and without those that have
+    /// moved to another member since: committing either could set the group's offsets back.
+    fn offsets(&self, consumer: &StreamConsumer<Membership>, batch: &[Delivered]) -> HashMap<(Topic, i32), i64> {
+        let mut offsets = HashMap::new();
         for Delivered { topic, position, .. } in batch {
-            let next = next.entry((*topic, position.partition)).or_insert(0);
+            let next = offsets.entry((*topic, position.partition)).or_insert(0);
             *next = position.offset.saturating_add(1).max(*next);
         }
         let assignment = held(&consumer.context().assignment);
-        let mut offsets = TopicPartitionList::new();
-        for ((topic, partition), next) in next {
-            let Some(name) = self.names.get(&topic) else { continue };
-            let turn = assignment.turn(name, partition);
-            if turn.is_some() && turn == self.delivered.get(&(topic, partition)).copied() {
-                offsets.add_partition_offset(name, partition, Offset::Offset(next))?;
-            } else {
-                warn!(topic = name, partition, "partition moved before the commit, its records are delivered again");
+        offsets.retain(|(topic, partition), next| {
+            let Some(lane) = self.lanes.get(&(*topic, *partition)) else { return false };
+            if assignment.turn(&self.names[topic], *partition) == Some(lane.turn) {
+                return *next > lane.committed;
             }
-        }
-        Ok(offsets)
+            let topic = topic.suffix();
+            warn!(topic, partition, "partition moved before the commit, its records are delivered again");
+            false
+        });
+        offsets
     }
 
     pub(crate) async fn close(mut self) {
@@ -193,6 +201,15 @@ impl Drop for Subscription {
             runtime.spawn_blocking(move || drop(consumer));
         }
     }
+}
+
+/// What a member knows of a partition that has delivered to it.
+#[derive(Default)]
+struct Lane {
+    /// The assignment under which it last delivered.
+    turn: u64,
+    /// The group's offset, or a bound of it until the first commit: the first offset delivered under this assignment.
+    committed: i64,
 }
 
 /// The partitions of this member, each with the assignment that brought it.
