@@ -1,0 +1,107 @@
+//! Addresses and durations as the configuration writes them.
+
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// An address to listen on, or `"off"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+impl Listen {
+    /// Does not listen.
+    pub const OFF: Listen = Listen(None);
+
+    /// A port on the loopback interface.
+    pub const fn loopback(port: u16) -> Self {
+        Self(Some(SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)))
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" | "" => Ok(Self::OFF),
+            address => address.parse().map(|address| Self(Some(address))).map_err(|_| {
+                format!("`{address}` is not an address: write IP:PORT, as 127.0.0.1:8125 or [::1]:8125, or \"off\"")
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl Serialize for Listen {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Durations of whole seconds, at least one, written as `"10s"` or `"1m 30s"`; for `#[serde(with)]`.
+pub(crate) mod seconds {
+    use super::{Deserialize, Deserializer, Duration, Serializer, de};
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}s", duration.as_secs()))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|signed| Duration::try_from(signed).ok());
+        parsed.filter(|duration| duration.as_secs() > 0 && duration.subsec_nanos() == 0).ok_or_else(|| {
+            de::Error::custom(format_args!("`{text}` is not a duration in whole seconds, as \"10s\" or \"1m\""))
+        })
+    }
+}
+
+/// Why a server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] crate::statsd::StatsdConfigError),
+    /// The address can not be listened on: taken, not this machine's, or not allowed.
+    #[error("failed to listen on {address} for {purpose}")]
+    Listen {
+        /// What was to be served there.
+        purpose: &'static str,
+        /// Where.
+        address: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A thread could not be started or ended in a panic, which is a bug.
+    #[error("a thread of the server failed")]
+    Thread(#[source] std::io::Error),
+    /// Datapoints that the sink did not take until the end.
+    #[error("{n_points} datapoints were lost since the store did not take them")]
+    Lost {
+        /// How many.
+        n_points: usize,
+    },
+}
+
+/// Listens for TCP connections; the socket is ready for tokio.
+pub(crate) fn tcp(purpose: &'static str, address: SocketAddr) -> Result<std::net::TcpListener, ServeError> {
+    let listen = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| ServeError::Listen { purpose, address: address.to_string(), source })
+}

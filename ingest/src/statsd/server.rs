@@ -1,0 +1,421 @@
+//! The daemon: sockets in, a flush at every multiple of the interval, and a last one at the end.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use deployline_schemas::time::Clock;
+use deployline_store::Point;
+use tokio::{
+    sync::Semaphore,
+    task::{self, JoinSet},
+    time,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    admin,
+    aggregate::{Aggregator, Interval, Limits, Tally},
+    config::StatsdConfig,
+    flush::{Flusher, Health},
+    lines,
+    receive::{self, Receiver},
+    schedule::Schedule,
+};
+use crate::{
+    listen::{self, ServeError},
+    sink::Sink,
+};
+
+/// Datapoints kept while the sink takes none, 24 MB; the oldest go first, and are counted.
+const MAX_UNSENT_POINTS: usize = 1_000_000;
+/// Consoles at a time.
+const MAX_CONSOLES: usize = 16;
+/// How long connections and threads get to end before the last flush. A thread looks every tenth of a second.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest sleep towards a flush: a wall clock that is set is noticed within it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// What receivers, consoles and the flush share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: StatsdConfig,
+    pub(crate) healthy: AtomicBool,
+    aggregator: Mutex<Aggregator>,
+    clock: ClockOf,
+    started_s: i64,
+    last_packet_s: AtomicI64,
+    n_refused_connections: AtomicU64,
+    n_long_lines: AtomicU64,
+    n_lost_points: AtomicU64,
+    n_refused_points: AtomicU64,
+    inodes: Vec<u64>,
+    health: Mutex<Health>,
+}
+
+/// A clock that can be printed.
+struct ClockOf(Clock);
+
+impl std::fmt::Debug for ClockOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// The daemon's figures since its start.
+#[derive(Debug, Clone, Copy)]
+pub struct Stats {
+    /// What came in.
+    pub tally: Tally,
+    /// Metric names known.
+    pub n_names: usize,
+    /// Datagrams that the kernel dropped since the socket's buffer was full.
+    pub n_kernel_drops: u64,
+    /// Connections closed at once since there were as many as allowed.
+    pub n_refused_connections: u64,
+    /// Connections closed for a line too long.
+    pub n_long_lines: u64,
+    /// Datapoints lost since the sink did not take them for too long.
+    pub n_lost_points: u64,
+    /// Datapoints whose series the sink refuses.
+    pub n_refused_points: u64,
+    /// The last flush.
+    pub health: Health,
+    /// Seconds since the start.
+    pub uptime_s: i64,
+    /// When the last flush saw that packets had come, Unix seconds; 0 for never.
+    pub last_packet_s: i64,
+    /// Now, Unix seconds.
+    pub now_s: i64,
+}
+
+impl Shared {
+    pub(crate) fn aggregator(&self) -> MutexGuard<'_, Aggregator> {
+        // A panic while it was held would be a bug; going on with sums that lack a packet is better than taking nothing any more.
+        self.aggregator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count_long_line(&self) {
+        self.n_long_lines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let (tally, n_names) = {
+            let aggregator = self.aggregator();
+            (*aggregator.tally(), aggregator.n_names())
+        };
+        let now_s = (self.clock.0)().as_secs();
+        Stats {
+            tally,
+            n_names,
+            n_kernel_drops: receive::kernel_drops(&self.inodes),
+            n_refused_connections: self.n_refused_connections.load(Ordering::Relaxed),
+            n_long_lines: self.n_long_lines.load(Ordering::Relaxed),
+            n_lost_points: self.n_lost_points.load(Ordering::Relaxed),
+            n_refused_points: self.n_refused_points.load(Ordering::Relaxed),
+            health: *self.health.lock().unwrap_or_else(PoisonError::into_inner),
+            uptime_s: now_s - self.started_s,
+            last_packet_s: self.last_packet_s.load(Ordering::Relaxed),
+            now_s,
+        }
+    }
+}
+
+/// Reads the daemon's figures while it runs; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Observer(Arc<Shared>);
+
+impl Observer {
+    /// The figures now. Reads the kernel's table of sockets.
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+
+    /// Whether the admin console has not said `health down`.
+    pub fn is_healthy(&self) -> bool {
+        self.0.healthy.load(Ordering::Relaxed)
+    }
+}
+
+/// A daemon whose sockets are bound and that is not yet running: what is sent meanwhile waits in their buffers.
+pub struct Server {
+    shared: Arc<Shared>,
+    sink: Arc<dyn Sink>,
+    receivers: Vec<Receiver>,
+    tcp: Option<TcpListener>,
+    admin: Option<TcpListener>,
+}
+
+impl Server {
+    /// Binds all sockets of the configuration.
+    ///
+    /// # Errors
+    /// [`ServeError::Config`] and [`ServeError::Listen`].
+    pub fn bind(config: &StatsdConfig, sink: Arc<dyn Sink>, clock: Clock) -> Result<Self, ServeError> {
+        config.check()?;
+        let mut receivers = Vec::new();
+        if let Some(mut address) = config.udp.0 {
+            for _ in 0..config.udp_sockets {
+                let receiver = Receiver::udp(address, config.receive_buffer, config.udp_sockets > 1)?;
+                // With port 0 the first socket finds a port, which the others share.
+                address = receiver.address().unwrap_or(address);
+                receivers.push(receiver);
+            }
+        }
+        if let Some(path) = &config.unix {
+            receivers.push(Receiver::unix(path, config.receive_buffer)?);
+        }
+        let tcp = config.tcp.0.map(|address| listen::tcp("StatsD over TCP", address)).transpose()?;
+        let admin = config.admin.0.map(|address| listen::tcp("the StatsD console", address)).transpose()?;
+        let limits = Limits {
+            max_names: config.max_names,
+            max_timer_values: config.max_timer_values,
+            max_set_members: config.max_set_members,
+            deletes: config.deletes(),
+            gauges_max_ttl: config.gauges_max_ttl,
+        };
+        let shared = Shared {
+            config: config.clone(),
+            healthy: AtomicBool::new(true),
+            aggregator: Mutex::new(Aggregator::new(limits, &config.prefix_stats)),
+            started_s: clock().as_secs(),
+            clock: ClockOf(clock),
+            last_packet_s: AtomicI64::new(0),
+            n_refused_connections: AtomicU64::new(0),
+            n_long_lines: AtomicU64::new(0),
+            n_lost_points: AtomicU64::new(0),
+            n_refused_points: AtomicU64::new(0),
+            inodes: receivers.iter().map(Receiver::inode).collect(),
+            health: Mutex::default(),
+        };
+        Ok(Self { shared: Arc::new(shared), sink, receivers, tcp, admin })
+    }
+
+    /// Where UDP is received.
+    pub fn udp_address(&self) -> Option<SocketAddr> {
+        self.receivers.iter().find_map(Receiver::address)
+    }
+
+    /// Where TCP is accepted.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref()?.local_addr().ok()
+    }
+
+    /// Where the console is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.local_addr().ok()
+    }
+
+    /// A view of its figures.
+    pub fn observer(&self) -> Observer {
+        Observer(Arc::clone(&self.shared))
+    }
+
+    /// Runs until `stop`, then takes what the sockets still hold and flushes once more.
+    ///
+    /// # Errors
+    /// [`ServeError::Listen`] if a listener fails, [`ServeError::Thread`], and [`ServeError::Lost`] if the sink did not take the last flush.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ServeError> {
+        let Self { shared, sink, receivers, tcp, admin } = self;
+        // Ends what this server started, also when it is one of its own parts that failed.
+        let stop = stop.child_token();
+        let mut parts = JoinSet::new();
+        for receiver in receivers {
+            let (shared, stop) = (Arc::clone(&shared), stop.clone());
+            let receive = move || receiver.run(&shared, &stop);
+            let thread =
+                thread::Builder::new().name("statsd-receive".to_owned()).spawn(receive).map_err(ServeError::Thread)?;
+            parts.spawn_blocking(move || {
+                thread.join().map_err(|_| ServeError::Thread(io::Error::other("the receiver panicked")))
+            });
+        }
+        if let Some(listener) = tcp {
+            let (idle_timeout, max) = (shared.config.idle_timeout, shared.config.max_connections);
+            let each = move |stream, shared, stop| lines::serve(stream, shared, idle_timeout, stop);
+            parts.spawn(accept(listener, max, Arc::clone(&shared), stop.clone(), each));
+        }
+        if let Some(listener) = admin {
+            parts.spawn(accept(listener, MAX_CONSOLES, Arc::clone(&shared), stop.clone(), admin::serve));
+        }
+        let mut flushing = Flushing::new(Arc::clone(&shared), sink);
+        let mut schedule = Schedule::new(shared.config.flush, (shared.clock.0)());
+        let mut outcome = Ok(());
+        while !stop.is_cancelled() {
+            let wait = schedule.wait((shared.clock.0)()).min(LONGEST_SLEEP);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some(part) = parts.join_next() => {
+                    outcome = outcome.and(part.unwrap_or_else(|panic| Err(ServeError::Thread(panic.into()))));
+                    stop.cancel();
+                }
+                () = time::sleep(wait) => {
+                    if let Some(stamp_s) = schedule.due((shared.clock.0)()) {
+                        flushing = flushing.flush(stamp_s).await?;
+                    }
+                }
+            }
+        }
+        stop.cancel();
+        let drained = async {
+            while let Some(part) = parts.join_next().await {
+                outcome = outcome.and(part.unwrap_or_else(|panic| Err(ServeError::Thread(panic.into()))));
+            }
+            outcome
+        };
+        let outcome = time::timeout(DRAIN_TIMEOUT, drained).await.unwrap_or(Ok(()));
+        let flushing = flushing.flush(schedule.last((shared.clock.0)())).await?;
+        match flushing.unsent.len() {
+            0 => outcome,
+            n_points => {
+                tracing::error!(n_points, "datapoints lost at the end");
+                outcome.and(Err(ServeError::Lost { n_points }))
+            }
+        }
+    }
+}
+
+/// Accepts connections up to `max` at a time; more are closed at once and counted.
+async fn accept<F>(
+    listener: TcpListener,
+    max: usize,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    each: impl Fn(tokio::net::TcpStream, Arc<Shared>, CancellationToken) -> F,
+) -> Result<(), ServeError>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let failed = |source| ServeError::Listen { purpose: "StatsD", address: "its TCP address".to_owned(), source };
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    let room = Arc::new(Semaphore::new(max));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            // Joined as they end, so that the set does not grow.
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match (accepted, Arc::clone(&room).try_acquire_owned()) {
+            (Ok((stream, _)), Ok(permit)) => {
+                let connection = each(stream, Arc::clone(&shared), stop.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            (Ok(_), Err(_)) => {
+                shared.n_refused_connections.fetch_add(1, Ordering::Relaxed);
+            }
+            (Err(error), _) => {
+                // Out of file descriptors, most likely: passes when others close.
+                tracing::warn!(%error, "accept failed");
+                time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// The flush and what it keeps from one to the next.
+struct Flushing {
+    shared: Arc<Shared>,
+    sink: Arc<dyn Sink>,
+    flusher: Flusher,
+    recycled: Interval,
+    unsent: Vec<Point>,
+    last_stamp_s: Option<i64>,
+    n_packets: u64,
+}
+
+impl Flushing {
+    fn new(shared: Arc<Shared>, sink: Arc<dyn Sink>) -> Self {
+        let flusher = Flusher::new(&shared.config);
+        Self {
+            shared,
+            sink,
+            flusher,
+            recycled: Interval::default(),
+            unsent: Vec::new(),
+            last_stamp_s: None,
+            n_packets: 0,
+        }
+    }
+
+    /// Flushes on a thread that may block.
+    async fn flush(mut self, stamp_s: i64) -> Result<Self, ServeError> {
+        let flush = move || {
+            self.flush_now(stamp_s);
+            self
+        };
+        task::spawn_blocking(flush).await.map_err(|panic| ServeError::Thread(panic.into()))
+    }
+
+    fn flush_now(&mut self, stamp_s: i64) {
+        let started = Instant::now();
+        let (interval, n_packets) = {
+            let mut aggregator = self.shared.aggregator();
+            (aggregator.take(std::mem::take(&mut self.recycled)), aggregator.tally().n_packets)
+        };
+        let now_s = (self.shared.clock.0)().as_secs();
+        if n_packets > std::mem::replace(&mut self.n_packets, n_packets) {
+            self.shared.last_packet_s.store(now_s, Ordering::Relaxed);
+        }
+        let mut health = *self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.timestamp_lag_s =
+            self.last_stamp_s.map_or(0.0, |last| (stamp_s - last) as f64 - self.shared.config.flush.as_secs_f64());
+        self.last_stamp_s = Some(stamp_s);
+        self.resend();
+        let mut unsent = Vec::new();
+        let flushed = self.flusher.flush(&interval, stamp_s, &health, &*self.sink, &mut unsent);
+        if unsent.is_empty() {
+            health.last_flush_s = now_s;
+        } else {
+            health.last_exception_s = now_s;
+            self.keep(unsent);
+        }
+        self.recycled = interval;
+        health.processing_ms = started.elapsed().as_millis() as f64;
+        health.n_points = flushed.n_points;
+        *self.shared.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+        self.shared.n_refused_points.fetch_add(flushed.n_refused as u64, Ordering::Relaxed);
+        tracing::debug!(?flushed, stamp_s, elapsed_ms = health.processing_ms, "flushed");
+    }
+
+    /// Tries again what the sink did not take before.
+    fn resend(&mut self) {
+        if self.unsent.is_empty() {
+            return;
+        }
+        match self.sink.append(&self.unsent) {
+            Ok(_) => {
+                tracing::info!(n_points = self.unsent.len(), "kept datapoints stored");
+                self.unsent = Vec::new();
+            }
+            Err(crate::sink::SinkError::Forgotten) => self.lose(self.unsent.len()),
+            Err(error) => tracing::warn!(%error, n_points = self.unsent.len(), "datapoints still kept"),
+        }
+    }
+
+    fn keep(&mut self, mut unsent: Vec<Point>) {
+        self.unsent.append(&mut unsent);
+        self.lose(self.unsent.len().saturating_sub(MAX_UNSENT_POINTS));
+    }
+
+    /// Drops the oldest of the kept datapoints.
+    fn lose(&mut self, n_points: usize) {
+        if n_points > 0 {
+            self.unsent.drain(..n_points);
+            self.shared.n_lost_points.fetch_add(n_points as u64, Ordering::Relaxed);
+            tracing::error!(n_points, "datapoints lost: the store takes none");
+        }
+    }
+}
