@@ -7,7 +7,7 @@ use std::{
 
 use ureq::{Agent, Error, Timeout};
 
-use crate::config::Channel;
+use crate::config::ChannelConfig;
 
 /// Most of a refusal's body that is kept for the log and the dead letter, in bytes.
 const MAX_REASON_BYTES: u64 = 512;
@@ -44,7 +44,7 @@ pub enum Outcome {
 ///
 /// No redirects, because outgoing addresses are configuration and never input; no idle connections, because
 /// a connection that the receiver has closed meanwhile turns a message that was not sent into an unknown one.
-pub fn agent(channel: &Channel) -> Agent {
+pub fn agent(channel: &ChannelConfig) -> Agent {
     Agent::config_builder()
         .timeout_global(Some(channel.timeout()))
         .http_status_as_error(false)
@@ -57,7 +57,7 @@ pub fn agent(channel: &Channel) -> Agent {
 }
 
 /// Posts `body` once and waits for the answer. Blocks for at most the channel's timeout.
-pub fn post(agent: &Agent, channel: &Channel, idempotency_key: &str, body: &[u8]) -> Outcome {
+pub fn post(agent: &Agent, channel: &ChannelConfig, idempotency_key: &str, body: &[u8]) -> Outcome {
     let request = agent
         .post(channel.url.expose())
         .header("Content-Type", "application/json; charset=utf-8")

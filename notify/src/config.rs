@@ -50,7 +50,7 @@ pub enum ChannelKind {
 /// One `[[channel]]`: where alerts can go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Channel {
+pub struct ChannelConfig {
     /// What routes call it. Also part of the delivery record's key: a renamed channel is a new one.
     pub name: String,
     /// Which format it takes.
@@ -74,7 +74,7 @@ fn default_timeout_s() -> u64 {
     10
 }
 
-impl Channel {
+impl ChannelConfig {
     /// How long one attempt may take.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_s)
@@ -96,7 +96,7 @@ pub struct Match {
 /// One `[[route]]`: which incidents go to which channels. Every matching route adds its channels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Route {
+pub struct RouteConfig {
     /// Which incidents; all when empty.
     #[serde(default, rename = "match")]
     pub matching: Match,
@@ -110,10 +110,10 @@ pub struct Route {
 pub struct NotifyConfig {
     /// The channels.
     #[serde(rename = "channel")]
-    pub channels: Vec<Channel>,
+    pub channels: Vec<ChannelConfig>,
     /// The routes.
     #[serde(rename = "route")]
-    pub routes: Vec<Route>,
+    pub routes: Vec<RouteConfig>,
 }
 
 impl NotifyConfig {

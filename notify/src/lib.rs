@@ -23,9 +23,14 @@ pub mod webhook;
 
 pub mod attempt;
 
+pub mod ledger;
+
+pub mod notifier;
+
 pub use alert::Alert;
-pub use config::NotifyConfig;
+pub use config::{ChannelConfig, NotifyConfig, RouteConfig};
 pub use error::NotifyError;
+pub use notifier::Notifier;
 
 #[cfg(test)]
 mod fixtures;

@@ -2,14 +2,14 @@
 
 use deployline_schemas::{Incident, signal::Services};
 
-use crate::config::{Channel, Match, NotifyConfig};
+use crate::config::{ChannelConfig, Match, NotifyConfig};
 
 /// The channels of an incident, each once, in the order of the configuration.
 ///
 /// Every matching route adds its channels; without any route all channels are meant.
-pub fn channels<'c>(config: &'c NotifyConfig, services: &Services, incident: &Incident) -> Vec<&'c Channel> {
+pub fn channels<'c>(config: &'c NotifyConfig, services: &Services, incident: &Incident) -> Vec<&'c ChannelConfig> {
     let owner = services.get(&incident.service).and_then(|service| service.owner.as_deref());
-    let wanted = |channel: &&Channel| {
+    let wanted = |channel: &&ChannelConfig| {
         let mut matching = config.routes.iter().filter(|route| matches(&route.matching, incident, owner));
         config.routes.is_empty() || matching.any(|route| route.to.contains(&channel.name))
     };

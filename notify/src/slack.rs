@@ -41,6 +41,44 @@ pub fn message(alert: &Alert, image: bool) -> Value {
     json!({ "text": clip(&escape(&chat::line(alert)), MAX_SECTION), "blocks": blocks })
 }
 
+/// A message as chat would show it, in plain text: blocks without their marks, links as their label with the address
+/// in brackets. A message without blocks shows its `text`; one with neither is empty.
+pub fn plain(message: &Value) -> String {
+    let text = |value: &Value| value.as_str().map(unmark).unwrap_or_default();
+    let show = |block: &Value| match block["type"].as_str() {
+        Some("context") => {
+            block["elements"].as_array().into_iter().flatten().map(|element| text(&element["text"])).collect()
+        }
+        Some("image") => format!("[image] {}", block["image_url"].as_str().unwrap_or_default()),
+        _ => text(&block["text"]["text"]),
+    };
+    match message["blocks"].as_array() {
+        Some(blocks) => blocks.iter().map(show).collect::<Vec<String>>().join("\n"),
+        None => text(&message["text"]),
+    }
+}
+
+/// mrkdwn without its marks: `<url|label>` as `label [url]`, bold and the two emoji of ours as plain signs.
+fn unmark(mrkdwn: &str) -> String {
+    let mut plain = String::with_capacity(mrkdwn.len());
+    let mut rest = mrkdwn;
+    while let Some((before, after)) = rest.split_once('<') {
+        plain.push_str(before);
+        let Some((link, after)) = after.split_once('>') else {
+            rest = after;
+            continue;
+        };
+        match link.split_once('|') {
+            Some((url, label)) => plain.push_str(&format!("{label} [{url}]")),
+            None => plain.push_str(link),
+        }
+        rest = after;
+    }
+    plain.push_str(rest);
+    let plain = plain.replace(":red_circle:", "●").replace(":large_green_circle:", "○").replace('*', "");
+    plain.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+}
+
 /// A text in mrkdwn, its three control characters as entities.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
@@ -149,6 +187,13 @@ mod tests {
     #[test]
     fn a_recovery_fills_text_and_blocks() {
         insta::assert_json_snapshot!(built(&fixtures::recovered(), &fixtures::deploys()));
+    }
+
+    #[test]
+    fn a_message_reads_as_chat_would_show_it() {
+        insta::assert_snapshot!(plain(&built(&fixtures::confirmed(), &fixtures::deploys())));
+        assert_eq!(plain(&json!({ "text": "a &amp; *b*" })), "a & b");
+        assert_eq!(plain(&json!({ "text": "<broken" })), "broken");
     }
 
     #[test]
