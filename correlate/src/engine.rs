@@ -160,7 +160,7 @@ impl Engine {
         self.book.incidents()
     }
 
-    /// Takes up the incidents that were open before a restart, so that nothing is told twice.
+    /// Takes the incidents as they were told before a restart, in place of the engine's own, so that nothing is told twice.
     pub fn restore(&mut self, incidents: Vec<Incident>) {
         self.book.restore(incidents, self.settings.bin_s);
     }
@@ -314,7 +314,19 @@ impl Engine {
                     self.profile(origin, end, &mut profiles);
                 }
             }
-            let owns = profiles.clone();
+            // What each origin's own deploys explain there; deeper chains are cut.
+            let owns: BTreeMap<usize, (Profile, f64)> = near
+                .iter()
+                .filter(|(_, hops)| *hops > 0)
+                .filter_map(|(index, _)| {
+                    let origin = origins[*index]?;
+                    let profile = profiles.get(&origin).copied().flatten()?;
+                    let none = BTreeMap::new();
+                    let near = reached.get(&origin).map(Vec::as_slice).unwrap_or_default();
+                    let local = suspects::ln_local(&candidates(near, &exposures, &origins, &none), &profile, moment);
+                    Some((origin, (profile, local)))
+                })
+                .collect();
             let candidates = candidates(&near, &exposures, &origins, &owns);
             if !suspects::is_promising(&candidates, &profile, moment) {
                 continue;
@@ -327,7 +339,8 @@ impl Engine {
                 .iter()
                 .filter_map(|(other, profile)| {
                     let near = reached.get(other).map(Vec::as_slice).unwrap_or_default();
-                    let candidates = self::candidates(near, &exposures, &origins, &owns);
+                    let none = BTreeMap::new();
+                    let candidates = self::candidates(near, &exposures, &origins, &none);
                     Some((*other, suspects::ln_local(&candidates, profile.as_ref()?, moment)))
                 })
                 .collect();
@@ -579,13 +592,7 @@ impl Engine {
         moved
     }
 
-    fn suspects(
-        &self,
-        posterior: &Posterior,
-        candidates: &[Candidate<'_>],
-        onsets: &PerAge,
-        end: i64,
-    ) -> Vec<Suspect> {
+    fn suspects(&self, posterior: &Posterior, candidates: &[Candidate<'_>], onsets: &PerAge, end: i64) -> Vec<Suspect> {
         // Given that something happened and holds: "nothing" and the passing shapes are not among the answers, but what
         // they still weigh stays in the leading probability.
         let mut suspects: Vec<Suspect> = Vec::new();
@@ -710,20 +717,25 @@ fn candidates<'a>(
     near: &[(usize, usize)],
     exposures: &[Exposure<'a>],
     origins: &[Option<usize>],
-    profiles: &'a BTreeMap<usize, Option<Profile>>,
+    owns: &'a BTreeMap<usize, (Profile, f64)>,
 ) -> Vec<Candidate<'a>> {
     near.iter()
         .map(|(index, hops)| Candidate {
             exposure: exposures[*index],
             hops: *hops,
-            own: origins[*index].filter(|_| *hops > 0).and_then(|origin| profiles.get(&origin)?.as_ref()),
+            own: origins[*index]
+                .filter(|_| *hops > 0)
+                .and_then(|origin| owns.get(&origin))
+                .map(|(profile, ln_local)| Neighbor { profile, ln_local: *ln_local }),
         })
         .collect()
 }
 
 /// Spreads the measuring over time by the series' name, not by its order of arrival (FNV-1a).
 fn stagger(series: &str) -> i64 {
-    let hash = series.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = series
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     (hash % 1000) as i64
 }
 

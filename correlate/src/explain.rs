@@ -25,7 +25,9 @@ pub fn evidence(candidate: &Candidate<'_>, onsets: &PerAge, end: i64, bin_s: i64
     let timing = match (exposure.is_live(), wait < 0.0) {
         (true, false) => format!("began {wait:.0} s after {} was live", deploy.id),
         (true, true) => format!("began {:.0} s before {} was live, while it went out", -wait, deploy.id),
-        (false, _) => format!("began {:.0} s into {}, which was still going out", onset_s - exposure.start_s(), deploy.id),
+        (false, _) => {
+            format!("began {:.0} s into {}, which was still going out", onset_s - exposure.start_s(), deploy.id)
+        }
     };
     let prior = exposure.prior();
     let reach = scope::reach_probability(candidate.hops);
@@ -44,7 +46,7 @@ pub fn evidence(candidate: &Candidate<'_>, onsets: &PerAge, end: i64, bin_s: i64
         },
     ];
     if let Some(own) = candidate.own {
-        let moved = own.step[best];
+        let moved = own.profile.step[best];
         let (kind, text) = if moved < 0.0 {
             ("flat", format!("{} itself stayed flat", deploy.service))
         } else {

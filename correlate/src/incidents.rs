@@ -148,12 +148,10 @@ impl Book {
         self.entries.len() - 1
     }
 
-    /// Takes up incidents that were open before a restart.
+    /// Takes the incidents as they were told before a restart, in place of what the book holds.
     pub fn restore(&mut self, incidents: Vec<Incident>, bin_s: i64) {
+        self.entries.clear();
         for incident in incidents {
-            if self.entries.iter().any(|entry| entry.incident.id == incident.id) {
-                continue;
-            }
             let bin = |at: UnixMillis| at.as_secs().div_euclid(bin_s);
             let held = incident.signals.iter().map(|s| Held { series: s.series.clone(), onset_bin: bin(s.onset.at) });
             let leading = incident.leading_suspect();

@@ -106,8 +106,8 @@ impl<'d> Exposure<'d> {
         let live = self.live_s.unwrap_or(self.now_s + 60.0);
         let length = (live - self.start_s).max(10.0);
         let before = |t_s: f64| {
-            0.85 * ((t_s - self.start_s) / length).clamp(0.0, 1.0)
-                + if t_s > live { 0.15 * (1.0 - (-(t_s - live) / 30.0).exp()) } else { 0.0 }
+            0.92 * ((t_s - self.start_s) / length).clamp(0.0, 1.0)
+                + if t_s > live { 0.08 * (1.0 - (-(t_s - live) / 30.0).exp()) } else { 0.0 }
         };
         before(until_s) - before(from_s)
     }

@@ -80,9 +80,11 @@ pub struct Noise {
 /// The values of `[from, until)` on the scale, NaN for gaps and bins judged bad.
 fn levels(window: &Window, scale: Scale, from: i64, until: i64, values: &mut Vec<f64>) {
     values.clear();
-    values.extend((from..until).map(|bin| {
-        if window.is_bad(bin) { f64::NAN } else { scale.apply(window.numerator(bin)) }
-    }));
+    values.extend((from..until).map(
+        |bin| {
+            if window.is_bad(bin) { f64::NAN } else { scale.apply(window.numerator(bin)) }
+        },
+    ));
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -398,7 +400,8 @@ fn ln_factor(s: &Statistic, sign: f64, noise: &Noise, scale: Scale) -> f64 {
         let share = vi / (1.0 + vi);
         let left = (total - gain * share).max(1e-3 * total);
         let spread = (left / (VARIANCE_BINS + s.n)).sqrt();
-        -0.5 * vi.ln_1p() + 0.5 * (VARIANCE_BINS + s.n) * (total / left).ln()
+        -0.5 * vi.ln_1p()
+            + 0.5 * (VARIANCE_BINS + s.n) * (total / left).ln()
             + std::f64::consts::LN_2
             + ln_phi(sign * s.z * share.sqrt() / spread)
     });

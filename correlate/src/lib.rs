@@ -33,5 +33,8 @@ pub mod engine;
 
 pub mod replay;
 
+#[cfg(feature = "live")]
+pub mod live;
+
 pub use engine::Engine;
 pub use settings::Settings;

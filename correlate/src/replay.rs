@@ -1,10 +1,6 @@
 //! The engine over recorded time: the loop that `deployline replay` runs, without the files.
 
-use deployline_schemas::{
-    Deploy, Incident, UnixMillis,
-    incident::IncidentState,
-    series::Datapoint,
-};
+use deployline_schemas::{Deploy, Incident, UnixMillis, incident::IncidentState, series::Datapoint};
 use serde::Serialize;
 
 use crate::{engine::Engine, settings::Settings};

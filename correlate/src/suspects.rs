@@ -10,12 +10,12 @@
 //! cold cache of d    π_c · Σ_τ h_d(τ) · e^fade(τ)
 //! organic            λ · Σ_τ e^L(τ)         the service itself, no deploy near
 //! global             λ_g · Σ_τ e^L(τ) · Π_w [(1−q_g)·l_w + q_g·e^L_w(τ)] / l_w      all services at once
-//! spread             0.5 · q · Σ_τ e^L(τ) near an open incident's onset             nothing new
+//! spread             q · Σ_τ e^L(τ) near an open incident's onset             nothing new
 //! ```
 //!
-//! `own_d(τ) = (1−ρ) + ρ·e^L_own(τ)` asks the deploy's own service when a caller of it moved: a deploy whose own service is flat
-//! is a poor suspect for its callers. `l_w` is what the other service's local hypotheses explain, so that two culprits at
-//! once do not look like a global incident. The weights over their sum are the probabilities.
+//! `own_d(τ) = [(1−ρ) + ρ·e^L_own(τ)] / l_own` asks the deploy's own service when a caller of it moved: a deploy whose own service
+//! is flat is a poor suspect for its callers. `l_w` is what the other service's local hypotheses explain, so that two
+//! culprits at once do not look like a global incident, and a service that moved does not by itself accuse its callers'. The weights over their sum are the probabilities.
 
 use crate::{
     grid::{AGES, PerAge, span},
@@ -27,8 +27,8 @@ use crate::{
 
 /// Organic changes of a service: one in four days, for each bin of 10 s.
 const ORGANIC_RATE: f64 = 2.9e-5;
-/// Spikes of a service that no deploy explains: two a day, for each bin.
-const ORGANIC_SPIKE_RATE: f64 = 2.3e-4;
+/// Spikes of a service that no deploy explains: one a day, for each bin.
+const ORGANIC_SPIKE_RATE: f64 = 1.2e-4;
 /// Incidents that move all services at once: one a week, for each bin.
 const GLOBAL_RATE: f64 = 1.7e-5;
 /// The share of services that a global incident moves.
@@ -36,7 +36,7 @@ const GLOBAL_REACH: f64 = 0.6;
 /// The share of deploys whose restart makes a blip.
 const BLIP_PRIOR: f64 = 0.12;
 /// The share of deploys with a cold cache that fades: and how fast, as the factor for each bin of 10 s (1, 2.5 and 5 minutes).
-const FADE_PRIOR: f64 = 0.006;
+const FADE_PRIOR: f64 = 0.004;
 /// See [`FADE_PRIOR`].
 pub const FADES: [f64; 3] = [0.846_48, 0.935_51, 0.967_22];
 /// How often the deploy's own service moves as well when one of its callers does.
@@ -54,7 +54,7 @@ pub struct Candidate<'a> {
     /// How far the service is from it.
     pub hops: usize,
     /// The evidence in the deploy's own service, where that is another one.
-    pub own: Option<&'a Profile>,
+    pub own: Option<Neighbor<'a>>,
 }
 
 /// An open incident that could have spread to the service.
@@ -169,7 +169,7 @@ fn deploy_weight(candidate: &Candidate<'_>, profile: &Profile, moment: Moment) -
             return f64::NEG_INFINITY;
         }
         let shape = ln_blend(RAMPS, profile.step[at], profile.ramp[at]);
-        let own = candidate.own.map_or(0.0, |own| ln_mix(OWN_MOVES, nearby(&own.step, at)));
+        let own = candidate.own.map_or(0.0, |own| ln_mix(OWN_MOVES, nearby(&own.profile.step, at)) - own.ln_local);
         mass.ln() + shape + own
     });
     weigh(each)
@@ -211,8 +211,7 @@ fn organic(profile: &Profile) -> (f64, PerAge) {
 
 /// Quick upper bound of what any deploy could weigh, in ln: below a tenth of "nothing" nobody needs to look closer.
 pub fn is_promising(candidates: &[Candidate<'_>], profile: &Profile, moment: Moment) -> bool {
-    candidates.iter().any(|candidate| deploy_weight(candidate, profile, moment).0 > -2.3)
-        || organic(profile).0 > -2.3
+    candidates.iter().any(|candidate| deploy_weight(candidate, profile, moment).0 > -2.3) || organic(profile).0 > -2.3
 }
 
 /// The posterior for one service.
@@ -274,8 +273,8 @@ fn spike(profile: &Profile, rivals: &Rivals) -> f64 {
     for (at, age) in AGES.into_iter().enumerate() {
         let (youngest, oldest) = span(at);
         let rate = ORGANIC_SPIKE_RATE * (oldest + 1 - youngest) as f64;
-        // Half of all spikes are over within two minutes, few last longer than ten.
-        let survival = |bins: usize| (-(bins as f64) / 17.0).exp();
+        // Half of all spikes are over within a minute, few last longer than five.
+        let survival = |bins: usize| (-(bins as f64) / 9.0).exp();
         sum.add((rate * survival(age)).ln() + profile.step[at]);
         for (length, ln_factor) in BLIP_LENGTHS.iter().zip(&rivals.blips) {
             if *length < age {
@@ -303,10 +302,13 @@ fn global(profile: &Profile, neighbors: &[Neighbor<'_>]) -> (f64, PerAge) {
 fn spread(open: &Spreading, profile: &Profile) -> (f64, PerAge) {
     weigh(std::array::from_fn(|at| {
         let (youngest, oldest) = span(at);
-        // Within a minute of the incident's own onset, or a little later: half each.
-        let together = (youngest..=oldest).filter(|age| age.abs_diff(open.age) <= 6).count() as f64 / 13.0;
-        let later = (youngest..=oldest).filter(|age| *age < open.age).count() as f64 / 180.0;
-        let mass = open.reach * 0.5 * (together + later);
+        // Within half a minute of the incident's own onset four times in five, else within some minutes after it.
+        let each = (youngest..=oldest).map(|age| match (age.abs_diff(open.age), age < open.age) {
+            (apart, _) if apart <= 3 => 0.8 / 7.0,
+            (apart, true) => 0.2 / 30.0 * (-(apart as f64) / 30.0).exp(),
+            _ => 0.0,
+        });
+        let mass = open.reach * each.sum::<f64>();
         if mass > 0.0 { mass.ln() + ln_blend(RAMPS, profile.step[at], profile.ramp[at]) } else { f64::NEG_INFINITY }
     }))
 }

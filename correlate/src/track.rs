@@ -157,7 +157,10 @@ impl Track {
             (Some(Quiet::Counts(dispersion)), _, Rival::Blip(length)) => {
                 scratch.ratios.ln_factor(age, length, self.bad, dispersion)
             }
-            (Some(Quiet::Counts(dispersion)), _, Rival::Fade(fade)) => scratch.ratios.ln_fading(age, fade, dispersion),
+            (Some(Quiet::Counts(dispersion)), _, Rival::Fade(fade)) => {
+                scratch.ratios.ln_factor(age, age, self.bad, dispersion)
+                    + scratch.ratios.ln_fading_over_step(age, fade, dispersion)
+            }
             _ => 0.0,
         }
     }

@@ -1,0 +1,270 @@
+//! The thin driver beside the engine: reads deploys and datapoints, tells the engine the time, publishes what it decides.
+//!
+//! The engine runs on a clock a little behind the wall's ([`Live::new`] says how far), so that the datapoints of a bin are
+//! in before it is judged; a datapoint that comes later still counts from the next bin on.
+//!
+//! After a restart the engine is built up again from the store: it runs over the past without a word up to the moment
+//! until which it had judged before ([`CHECKPOINT`]), takes the incidents as the catalog has them, and goes on from there.
+//! A change that was published but not yet checkpointed when the process died is decided and published again under the
+//! same id and revision, which everything downstream knows as the same.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use deployline_bus::{Bus, BusError, Record};
+use deployline_schemas::{Incident, UnixMillis, cloudevent::CloudEvent, time::Clock, topic::Topic};
+use deployline_store::{
+    Catalog, SeriesId, Store, StoreError,
+    catalog::{DeployQuery, IncidentQuery, MAX_PAGE},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{Engine, Settings, lag, window};
+
+/// The catalog's checkpoint that holds the moment until which everything was judged and published, in Unix milliseconds.
+pub const CHECKPOINT: &str = "correlate/judged_until";
+/// How often the driver looks whether a bin has closed.
+const TICK: Duration = Duration::from_millis(200);
+/// Longest time that a bin's datapoints are waited for.
+const MAX_LATENESS: Duration = Duration::from_secs(2);
+/// How far back the driver catches up after it was down: what broke longer ago is no news.
+const MAX_CATCH_UP: Duration = Duration::from_secs(3600);
+/// How long a start waits for the catalog to have read what the bus holds.
+const CATALOG_PATIENCE: Duration = Duration::from_secs(20);
+/// Waits between tries of what failed for now.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why the driver stopped. What may pass is tried again and does not stop it.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The bus will not take or tell anything any more.
+    #[error("the correlator's incidents can not be published")]
+    Bus(#[from] BusError),
+    /// The store or the catalog can not be read.
+    #[error("the correlator can not read what it judges")]
+    Store(#[from] StoreError),
+    /// A record could not be written as JSON.
+    #[error("an incident can not be written as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The engine panicked: a bug.
+    #[error("the engine stopped in the middle of a judgement")]
+    Engine(#[from] tokio::task::JoinError),
+}
+
+/// The live correlator.
+pub struct Live {
+    bus: Bus,
+    reader: Reader,
+}
+
+/// What runs on a blocking thread: the engine, and how far it has read.
+struct Reader {
+    store: Store,
+    catalog: Catalog,
+    clock: Clock,
+    engine: Engine,
+    /// The newest stamp that the engine has seen of each series.
+    read_until_s: HashMap<SeriesId, (Arc<str>, i64)>,
+    /// How many names the store had when the series were last looked up.
+    n_series: Option<usize>,
+    /// The last moment that the engine was told.
+    judged_until: UnixMillis,
+}
+
+impl Live {
+    /// A driver of a new engine. Bins stay open for `min(2 s, one bin)` after their end.
+    pub fn new(bus: Bus, store: Store, catalog: Catalog, clock: Clock, settings: Settings) -> Self {
+        let lateness_ms = (settings.bin_s * 1000).min(MAX_LATENESS.as_millis() as i64);
+        let engine = Engine::new(Settings { lateness_ms, ..settings });
+        let judged_until = UnixMillis(0);
+        let reader =
+            Reader { store, catalog, clock, engine, read_until_s: HashMap::new(), n_series: None, judged_until };
+        Self { bus, reader }
+    }
+
+    /// Judges until `stop`.
+    ///
+    /// # Errors
+    /// See [`LiveError`]; what may pass is logged and tried again.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), LiveError> {
+        let Live { bus, mut reader } = self;
+        wait_for_catalog(&bus, &stop).await;
+        reader = blocking(reader, |reader| reader.catch_up()).await?.0;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(TICK) => {}
+            }
+            let (next, told) = blocking(reader, Reader::tick).await?;
+            reader = next;
+            let Some(told) = told else { continue };
+            if !told.is_empty() && !publish(&bus, told, &stop).await? {
+                return Ok(());
+            }
+            // Only now: a crash before this line judges the bins again, and the same changes come out.
+            reader = blocking(reader, |reader| {
+                reader.catalog.set_checkpoint(CHECKPOINT, &reader.judged_until.0.to_string())
+            })
+            .await?
+            .0;
+        }
+    }
+}
+
+/// Runs a step on a blocking thread; a step that fails for now is tried again.
+async fn blocking<T: Send + 'static>(
+    mut reader: Reader,
+    step: impl Fn(&mut Reader) -> Result<T, StoreError> + Copy + Send + 'static,
+) -> Result<(Reader, T), LiveError> {
+    loop {
+        let (next, outcome) = tokio::task::spawn_blocking(move || {
+            let outcome = step(&mut reader);
+            (reader, outcome)
+        })
+        .await?;
+        reader = next;
+        match outcome {
+            Ok(value) => return Ok((reader, value)),
+            Err(error) => {
+                warn!(%error, "the correlator could not read, trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Waits until the catalog has read the deploys and incidents that the bus holds, within bounds.
+async fn wait_for_catalog(bus: &Bus, stop: &CancellationToken) {
+    let deadline = tokio::time::Instant::now() + CATALOG_PATIENCE;
+    while tokio::time::Instant::now() < deadline && !stop.is_cancelled() {
+        let mut lag = 0;
+        for topic in [Topic::Deploys, Topic::Incidents] {
+            lag += bus.lag(CATALOG_GROUP, topic).await.unwrap_or(u64::MAX / 2);
+        }
+        if lag == 0 {
+            return;
+        }
+        tokio::time::sleep(TICK / 4).await;
+    }
+    warn!("the catalog has not caught up with the bus; judging with what it has");
+}
+
+/// Publishes changes in their order, trying again until `stop`. Returns whether they are out.
+async fn publish(bus: &Bus, told: Vec<Incident>, stop: &CancellationToken) -> Result<bool, LiveError> {
+    let records = told.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
+    loop {
+        match bus.publish(Topic::Incidents, records.clone()).await {
+            Ok(_) => return Ok(true),
+            Err(error) if error.is_retryable() => warn!(%error, "incidents can not be published now"),
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            () = tokio::time::sleep(RETRY) => {}
+        }
+    }
+}
+
+fn record(incident: Incident) -> Result<Record, serde_json::Error> {
+    let key = incident.id.clone();
+    let value = serde_json::to_vec(&CloudEvent::incident(incident))?;
+    Ok(Record::new(key, value).with_header("content-type", "application/cloudevents+json; charset=UTF-8"))
+}
+
+impl Reader {
+    /// Builds the engine up to where the last process had come.
+    fn catch_up(&mut self) -> Result<(), StoreError> {
+        let now = (self.clock)();
+        let oldest = now.minus(MAX_CATCH_UP);
+        let judged_until = self.catalog.checkpoint(CHECKPOINT)?.and_then(|text| text.parse().ok()).map(UnixMillis);
+        let judged_until = judged_until.map_or(now, |judged| judged.clamp(oldest, now));
+        let bin_s = self.engine.settings().bin_s;
+        self.read_deploys(judged_until)?;
+        self.look_up_series();
+        let first_s = judged_until.as_secs() - window::BINS as i64 * bin_s;
+        let mut by_stamp: BTreeMap<i64, Vec<(Arc<str>, f64)>> = BTreeMap::new();
+        for (series, (name, read_until_s)) in &mut self.read_until_s {
+            for (timestamp_s, value) in self.store.read(*series, first_s, judged_until.as_secs() + 1)?.iter() {
+                by_stamp.entry(timestamp_s).or_default().push((Arc::clone(name), value));
+                *read_until_s = timestamp_s;
+            }
+        }
+        let n_bins = by_stamp.len();
+        for (timestamp_s, points) in by_stamp {
+            for (name, value) in points {
+                self.engine.observe(&name, timestamp_s, value);
+            }
+            // Decided before, by the process that is gone, and told then.
+            let _ = self.engine.advance(UnixMillis::from_secs(timestamp_s));
+        }
+        let known = self.catalog.incidents(&IncidentQuery {
+            from: Some(judged_until.minus(DEPLOY_HORIZON)),
+            limit: MAX_PAGE,
+            ..IncidentQuery::default()
+        })?;
+        self.engine.restore(known.items.into_iter().rev().collect());
+        self.judged_until = judged_until;
+        info!(n_bins, n_signals = self.engine.n_signals(), judged_until = %judged_until, "the correlator has caught up");
+        Ok(())
+    }
+
+    /// Judges the bins that have closed since the last tick; `None` when none has.
+    fn tick(&mut self) -> Result<Option<Vec<Incident>>, StoreError> {
+        let settings = self.engine.settings();
+        let (lateness_ms, bin_ms) = (settings.lateness_ms, settings.bin_s * 1000);
+        let closed = |now: UnixMillis| (now.0 - lateness_ms).div_euclid(bin_ms);
+        let now = (self.clock)();
+        if closed(now) <= closed(self.judged_until) {
+            return Ok(None);
+        }
+        self.read_deploys(now)?;
+        self.look_up_series();
+        for (series, (name, read_until_s)) in &mut self.read_until_s {
+            for (timestamp_s, value) in self.store.read(*series, *read_until_s + 1, now.as_secs() + 1)?.iter() {
+                self.engine.observe(name, timestamp_s, value);
+                *read_until_s = timestamp_s;
+            }
+        }
+        let told = self.engine.advance(now);
+        self.judged_until = now;
+        Ok(Some(told))
+    }
+
+    /// Tells the engine of every deploy that may matter at `now`; a repeat changes nothing.
+    fn read_deploys(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        let mut query =
+            DeployQuery { from: Some(now.minus(DEPLOY_HORIZON)), limit: MAX_PAGE, ..DeployQuery::default() };
+        loop {
+            let page = self.catalog.deploys(&query)?;
+            page.items.iter().for_each(|deploy| self.engine.observe_deploy(deploy));
+            match page.next {
+                Some(next) => query.cursor = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Finds the series that the signals speak of, when the store has new names.
+    fn look_up_series(&mut self) {
+        let n_series = self.store.stats().n_series;
+        if self.n_series == Some(n_series) {
+            return;
+        }
+        self.n_series = Some(n_series);
+        let signals = &self.engine.settings().signals;
+        let patterns = signals.iter().flat_map(|signal| [Some(signal.series_of("*")), signal.per_of("*")]).flatten();
+        let oldest_s = (self.clock)().as_secs() - window::BINS as i64 * self.engine.settings().bin_s;
+        for (series, name) in patterns.flat_map(|pattern| self.store.matching(&pattern)) {
+            self.read_until_s.entry(series).or_insert((name, oldest_s));
+        }
+    }
+}
+
+/// How far back a deploy may have begun and still be a suspect, or have been told of.
+const DEPLOY_HORIZON: Duration = Duration::from_secs(lag::RUNNING_S as u64 + 3600);
+/// The consumer group that keeps the catalog.
+const CATALOG_GROUP: &str = "catalog";
