@@ -4,6 +4,10 @@ pub mod hooks;
 
 pub mod listen;
 
+mod datagram;
+
 pub mod sink;
 
 pub mod statsd;
+
+pub mod carbon;

@@ -1,8 +1,10 @@
 //! Addresses and durations as the configuration writes them.
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use tokio::{sync::Semaphore, task::JoinSet, time};
+use tokio_util::sync::CancellationToken;
 
 /// An address to listen on, or `"off"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,4 +106,51 @@ pub(crate) fn tcp(purpose: &'static str, address: SocketAddr) -> Result<std::net
         Ok(listener)
     };
     listen().map_err(|source| ServeError::Listen { purpose, address: address.to_string(), source })
+}
+
+/// Accepts connections up to `max` at a time until `stop`, and waits for them to end; more are closed at once and told to `refused`.
+pub(crate) async fn accept<F>(
+    purpose: &'static str,
+    listener: std::net::TcpListener,
+    max: usize,
+    stop: CancellationToken,
+    refused: impl Fn(),
+    each: impl Fn(tokio::net::TcpStream) -> F,
+) -> Result<(), ServeError>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let address = listener.local_addr().map_or_else(|_| "its address".to_owned(), |address| address.to_string());
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|source| ServeError::Listen {
+        purpose,
+        address,
+        source,
+    })?;
+    let room = Arc::new(Semaphore::new(max));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            // Joined as they end, so that the set does not grow.
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match (accepted, Arc::clone(&room).try_acquire_owned()) {
+            (Ok((stream, _)), Ok(permit)) => {
+                let connection = each(stream);
+                connections.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            (Ok(_), Err(_)) => refused(),
+            (Err(error), _) => {
+                // Out of file descriptors, most likely: passes when others close.
+                tracing::warn!(%error, purpose, "accept failed");
+                time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    while connections.join_next().await.is_some() {}
+    Ok(())
 }

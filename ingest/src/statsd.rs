@@ -22,8 +22,6 @@ pub mod flush;
 
 mod config;
 
-mod receive;
-
 mod lines;
 
 mod admin;

@@ -14,7 +14,6 @@ use std::{
 use deployline_schemas::time::Clock;
 use deployline_store::Point;
 use tokio::{
-    sync::Semaphore,
     task::{self, JoinSet},
     time,
 };
@@ -26,10 +25,10 @@ use super::{
     config::StatsdConfig,
     flush::{Flusher, Health},
     lines,
-    receive::{self, Receiver},
     schedule::Schedule,
 };
 use crate::{
+    datagram::{self, Receiver},
     listen::{self, ServeError},
     sink::Sink,
 };
@@ -115,7 +114,7 @@ impl Shared {
         Stats {
             tally,
             n_names,
-            n_kernel_drops: receive::kernel_drops(&self.inodes),
+            n_kernel_drops: datagram::kernel_drops(&self.inodes),
             n_refused_connections: self.n_refused_connections.load(Ordering::Relaxed),
             n_long_lines: self.n_long_lines.load(Ordering::Relaxed),
             n_lost_points: self.n_lost_points.load(Ordering::Relaxed),
@@ -163,7 +162,8 @@ impl Server {
         let mut receivers = Vec::new();
         if let Some(mut address) = config.udp.0 {
             for _ in 0..config.udp_sockets {
-                let receiver = Receiver::udp(address, config.receive_buffer, config.udp_sockets > 1)?;
+                let receiver =
+                    Receiver::udp("StatsD over UDP", address, config.receive_buffer, config.udp_sockets > 1)?;
                 // With port 0 the first socket finds a port, which the others share.
                 address = receiver.address().unwrap_or(address);
                 receivers.push(receiver);
@@ -229,20 +229,35 @@ impl Server {
         let mut parts = JoinSet::new();
         for receiver in receivers {
             let (shared, stop) = (Arc::clone(&shared), stop.clone());
-            let receive = move || receiver.run(&shared, &stop);
+            let receive = move || {
+                receiver.run(&stop, |packets| {
+                    // One lock for the batch, held for as long as it takes to add it up.
+                    let mut aggregator = shared.aggregator();
+                    packets.for_each(|packet| aggregator.add_packet(packet));
+                });
+            };
             let thread =
                 thread::Builder::new().name("statsd-receive".to_owned()).spawn(receive).map_err(ServeError::Thread)?;
             parts.spawn_blocking(move || {
                 thread.join().map_err(|_| ServeError::Thread(io::Error::other("the receiver panicked")))
             });
         }
+        let count = |shared: &Arc<Shared>| {
+            let shared = Arc::clone(shared);
+            move || {
+                shared.n_refused_connections.fetch_add(1, Ordering::Relaxed);
+            }
+        };
         if let Some(listener) = tcp {
             let (idle_timeout, max) = (shared.config.idle_timeout, shared.config.max_connections);
-            let each = move |stream, shared, stop| lines::serve(stream, shared, idle_timeout, stop);
-            parts.spawn(accept(listener, max, Arc::clone(&shared), stop.clone(), each));
+            let (state, ended, refused) = (Arc::clone(&shared), stop.clone(), count(&shared));
+            let each = move |stream| lines::serve(stream, Arc::clone(&state), idle_timeout, ended.clone());
+            parts.spawn(listen::accept("StatsD over TCP", listener, max, stop.clone(), refused, each));
         }
         if let Some(listener) = admin {
-            parts.spawn(accept(listener, MAX_CONSOLES, Arc::clone(&shared), stop.clone(), admin::serve));
+            let (state, ended, refused) = (Arc::clone(&shared), stop.clone(), count(&shared));
+            let each = move |stream| admin::serve(stream, Arc::clone(&state), ended.clone());
+            parts.spawn(listen::accept("the StatsD console", listener, MAX_CONSOLES, stop.clone(), refused, each));
         }
         let mut flushing = Flushing::new(Arc::clone(&shared), sink);
         let mut schedule = Schedule::new(shared.config.flush, (shared.clock.0)());
@@ -279,50 +294,6 @@ impl Server {
             }
         }
     }
-}
-
-/// Accepts connections up to `max` at a time; more are closed at once and counted.
-async fn accept<F>(
-    listener: TcpListener,
-    max: usize,
-    shared: Arc<Shared>,
-    stop: CancellationToken,
-    each: impl Fn(tokio::net::TcpStream, Arc<Shared>, CancellationToken) -> F,
-) -> Result<(), ServeError>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let failed = |source| ServeError::Listen { purpose: "StatsD", address: "its TCP address".to_owned(), source };
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-    let room = Arc::new(Semaphore::new(max));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            // Joined as they end, so that the set does not grow.
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        match (accepted, Arc::clone(&room).try_acquire_owned()) {
-            (Ok((stream, _)), Ok(permit)) => {
-                let connection = each(stream, Arc::clone(&shared), stop.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(permit);
-                });
-            }
-            (Ok(_), Err(_)) => {
-                shared.n_refused_connections.fetch_add(1, Ordering::Relaxed);
-            }
-            (Err(error), _) => {
-                // Out of file descriptors, most likely: passes when others close.
-                tracing::warn!(%error, "accept failed");
-                time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    while connections.join_next().await.is_some() {}
-    Ok(())
 }
 
 /// The flush and what it keeps from one to the next.

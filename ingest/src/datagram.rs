@@ -1,4 +1,4 @@
-//! Datagrams off a socket, many to a system call, into the aggregator. One thread a socket that does nothing else.
+//! Datagrams off a socket, many to a system call. One thread a socket that does nothing else.
 
 use std::{
     fs,
@@ -18,7 +18,6 @@ use nix::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::server::Shared;
 use crate::listen::ServeError;
 
 /// Datagrams of one system call.
@@ -41,7 +40,12 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     /// Binds a UDP socket; `shared` lets others bind the same address, the kernel spreading senders over them.
-    pub(crate) fn udp(address: SocketAddr, buffer: usize, shared: bool) -> Result<Self, ServeError> {
+    pub(crate) fn udp(
+        purpose: &'static str,
+        address: SocketAddr,
+        buffer: usize,
+        shared: bool,
+    ) -> Result<Self, ServeError> {
         let bind = || {
             let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
             let fd = socket::socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
@@ -54,7 +58,7 @@ impl Receiver {
             let address = socket.local_addr()?;
             Self::new(socket.into(), Some(address), buffer)
         };
-        bind().map_err(|source| ServeError::Listen { purpose: "StatsD over UDP", address: address.to_string(), source })
+        bind().map_err(|source| ServeError::Listen { purpose, address: address.to_string(), source })
     }
 
     /// Binds a Unix datagram socket. A socket that an earlier process left at the path is removed; any other file is not.
@@ -98,43 +102,30 @@ impl Receiver {
         self.inode
     }
 
-    /// Receives until `stop`, and then what the socket still holds.
-    pub(crate) fn run(self, shared: &Shared, stop: &CancellationToken) {
+    /// Receives until `stop`, and then what the socket still holds. `take` gets the datagrams of each system call.
+    pub(crate) fn run(self, stop: &CancellationToken, mut take: impl FnMut(&mut dyn Iterator<Item = &[u8]>)) {
         let mut buffer = vec![0; BATCH * STRIDE];
         let mut headers = MultiHeaders::<()>::preallocate(BATCH, None);
+        let mut receive = |flags| -> nix::Result<()> {
+            let mut rooms = buffer.chunks_exact_mut(STRIDE);
+            let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
+                std::array::from_fn(|_| [IoSliceMut::new(rooms.next().unwrap_or_default())]);
+            let received = socket::recvmmsg(self.fd.as_raw_fd(), &mut headers, &mut slices, flags, None)?;
+            take(&mut received.filter_map(|message| message.iovs().next()));
+            Ok(())
+        };
         while !stop.is_cancelled() {
             // Waits for the first datagram and takes those that are there with it.
-            match self.receive(&mut buffer, &mut headers, MsgFlags::MSG_WAITFORONE, shared) {
-                Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
+            match receive(MsgFlags::MSG_WAITFORONE) {
+                Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(error) => {
                     tracing::warn!(%error, "receive failed");
                     std::thread::sleep(PATIENCE);
                 }
             }
         }
-        let left = (0..DRAIN_CALLS)
-            .take_while(|_| self.receive(&mut buffer, &mut headers, MsgFlags::MSG_DONTWAIT, shared).is_ok())
-            .count();
-        tracing::debug!(calls = left, "socket drained");
-    }
-
-    fn receive(
-        &self,
-        buffer: &mut [u8],
-        headers: &mut MultiHeaders<()>,
-        flags: MsgFlags,
-        shared: &Shared,
-    ) -> nix::Result<()> {
-        let mut rooms = buffer.chunks_exact_mut(STRIDE);
-        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
-            std::array::from_fn(|_| [IoSliceMut::new(rooms.next().unwrap_or_default())]);
-        let received = socket::recvmmsg(self.fd.as_raw_fd(), headers, &mut slices, flags, None)?;
-        // One lock for the batch, held for as long as it takes to add it up.
-        let mut aggregator = shared.aggregator();
-        for message in received {
-            message.iovs().for_each(|packet| aggregator.add_packet(packet));
-        }
-        Ok(())
+        let n_calls = (0..DRAIN_CALLS).take_while(|_| receive(MsgFlags::MSG_DONTWAIT).is_ok()).count();
+        tracing::debug!(n_calls, "socket drained");
     }
 }
 

@@ -1,0 +1,16 @@
+//! Graphite in: plaintext lines over TCP and UDP, and pickle, straight to a [`crate::sink::Sink`].
+
+pub mod parse;
+
+pub mod pickle;
+
+mod config;
+
+mod intake;
+
+mod connection;
+
+pub mod server;
+
+pub use config::CarbonConfig;
+pub use server::Server;

@@ -1,0 +1,230 @@
+//! The front door: what a hook sends is checked, published, and only then acknowledged.
+
+mod counters;
+mod error;
+mod quarantine;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use deployline_bus::{Bus, BusError, Record};
+use deployline_schemas::{Deploy, cloudevent::CloudEvent, topic::Topic};
+use serde::Serialize;
+use tracing::warn;
+
+pub use self::{
+    counters::{Counters, Tally},
+    error::DoorError,
+    quarantine::{MAX_QUARANTINED_BYTES, Quarantined},
+};
+use crate::{
+    hooks::{self, HookConfig, HookError, HookRequest, Received},
+    spool::Spool,
+};
+
+/// A body larger than this is parsed on a blocking thread, in bytes: about half a millisecond of work.
+const BLOCKING_BODY_BYTES: usize = 64 * 1024;
+
+/// Takes hook requests in and answers once what they say is durable. Cheap to clone.
+#[derive(Clone)]
+pub struct Door {
+    bus: Bus,
+    spool: Option<Spool>,
+    hooks: Arc<RwLock<Arc<Hooks>>>,
+    counters: Arc<Counters>,
+}
+
+/// The configured hooks by the last part of their path.
+struct Hooks {
+    by_path: BTreeMap<String, HookConfig>,
+    /// Whether a source without a `[[hook]]` is taken too, unverified.
+    open: bool,
+}
+
+/// What became of a request that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// The ids of the deploys that it told of, in order; empty where it was ignored.
+    pub deploys: Vec<String>,
+    /// Why it was understood and left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignored: Option<String>,
+    /// The sender's own name for the delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_id: Option<String>,
+    /// Whether it waits on this host's disk, because the bus is away.
+    pub spooled: bool,
+}
+
+impl Door {
+    /// A door to `bus` with the configured hooks. `open` takes sources without a `[[hook]]` as well, with nothing to
+    /// verify them by: right on loopback only. With a spool, nothing is refused because the bus is away.
+    pub fn new(bus: Bus, hooks: Vec<HookConfig>, open: bool, spool: Option<Spool>) -> Self {
+        let hooks = Arc::new(RwLock::new(Arc::new(Hooks::new(hooks, open))));
+        Self { bus, spool, hooks, counters: Arc::default() }
+    }
+
+    /// Replaces the configured hooks; requests under way keep the ones they began with.
+    pub fn reconfigure(&self, hooks: Vec<HookConfig>, open: bool) {
+        *self.hooks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Hooks::new(hooks, open));
+    }
+
+    /// What went through so far, for metrics.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Verifies a request to `/hooks/{path}`, parses it and publishes its deploys, and returns once they are durable:
+    /// on the bus, or, while it is away, in the spool.
+    ///
+    /// The same delivery again has the same ids and changes nothing downstream. A body that is authentic and cannot be
+    /// understood goes to quarantine before the refusal is returned.
+    ///
+    /// # Errors
+    /// See [`DoorError`]; one that [`DoorError::is_retryable`] should be sent again, nothing of it was taken.
+    pub async fn submit(&self, path: &str, request: HookRequest) -> Result<Receipt, DoorError> {
+        let config = self.config(path)?;
+        let source = config.source.clone();
+        let (outcome, request) = parse(request, config, hooks::receive).await?;
+        let result = match outcome {
+            Ok(received) => self.publish_received(&source, received).await,
+            Err(error) => {
+                if error.is_authentic() {
+                    self.quarantine(&source, path, &request, &error).await;
+                }
+                Err(DoorError::Refused(error))
+            }
+        };
+        self.counters.count(&source, &result);
+        result
+    }
+
+    /// Publishes deploys that did not come as a hook request: from a StatsD event, say.
+    ///
+    /// # Errors
+    /// When the bus is away and there is no room in the spool.
+    pub async fn submit_deploys(&self, source: &str, deploys: Vec<Deploy>) -> Result<Receipt, DoorError> {
+        let result = self.publish_received(source, Received::Deploys { deploys, delivery_id: None }).await;
+        self.counters.count(source, &result);
+        result
+    }
+
+    /// Tries a quarantined request again, under the configuration of now; it was verified when it came. What is still
+    /// refused is not quarantined a second time.
+    ///
+    /// # Errors
+    /// As [`Door::submit`], and when the body was too long to be kept whole.
+    pub async fn redrive(&self, record: &Record) -> Result<Receipt, DoorError> {
+        let Quarantined { path, request, cut_from_bytes, .. } = Quarantined::from_record(record)?;
+        if let Some(length) = cut_from_bytes {
+            return Err(HookError::TooLarge { length }.into());
+        }
+        let config = self.config(&path)?;
+        let source = config.source.clone();
+        let (outcome, _) = parse(request, config, hooks::read).await?;
+        self.publish_received(&source, outcome?).await
+    }
+
+    fn config(&self, path: &str) -> Result<HookConfig, DoorError> {
+        let hooks = Arc::clone(&self.hooks.read().unwrap_or_else(PoisonError::into_inner));
+        hooks.find(path).ok_or_else(|| {
+            self.counters.count_unknown();
+            DoorError::Refused(HookError::UnknownSource { name: path.chars().take(60).collect() })
+        })
+    }
+
+    async fn publish_received(&self, source: &str, received: Received) -> Result<Receipt, DoorError> {
+        let (deploys, delivery_id) = match received {
+            Received::Deploys { deploys, delivery_id } => (deploys, delivery_id),
+            Received::Ignored { reason } => {
+                return Ok(Receipt { deploys: Vec::new(), ignored: Some(reason), delivery_id: None, spooled: false });
+            }
+        };
+        let ids: Vec<String> = deploys.iter().map(|deploy| deploy.id.clone()).collect();
+        let records = records(deploys, delivery_id.as_deref(), source)?;
+        let spooled = self.publish(Topic::Deploys, records).await?;
+        Ok(Receipt { deploys: ids, ignored: None, delivery_id, spooled })
+    }
+
+    /// Publishes, or spools while the bus is away or the spool still has earlier records. Returns whether it spooled.
+    async fn publish(&self, topic: Topic, records: Vec<Record>) -> Result<bool, DoorError> {
+        let Some(spool) = &self.spool else {
+            self.bus.publish(topic, records).await?;
+            return Ok(false);
+        };
+        // Records behind others of their key must not overtake them.
+        if spool.is_empty() {
+            match self.bus.publish(topic, records.clone()).await {
+                Ok(_) => return Ok(false),
+                Err(error) if !error.is_retryable() && !matches!(error, BusError::Closed) => return Err(error.into()),
+                Err(error) => warn!(%error, n_records = records.len(), "the bus is away, spooling"),
+            }
+        }
+        spool.append(topic, records).await?;
+        Ok(true)
+    }
+
+    async fn quarantine(&self, source: &str, path: &str, request: &HookRequest, error: &HookError) {
+        let record = quarantine::record(source, path, request, error);
+        match self.publish(Topic::Quarantine, vec![record]).await {
+            Ok(_) => self.counters.count_quarantined(source),
+            Err(error) => warn!(%error, source, "a refused body could not be quarantined"),
+        }
+    }
+}
+
+impl Hooks {
+    fn new(hooks: Vec<HookConfig>, open: bool) -> Self {
+        Self { by_path: hooks.into_iter().map(|hook| (hook.path().to_owned(), hook)).collect(), open }
+    }
+
+    fn find(&self, path: &str) -> Option<HookConfig> {
+        match self.by_path.get(path) {
+            Some(hook) => Some(hook.clone()),
+            // A source that is set up under another name has its secret there: it is not open here.
+            None if self.open && !self.by_path.values().any(|hook| hook.source == path) => {
+                hooks::source(path).map(|source| HookConfig::of(source.name))
+            }
+            None => None,
+        }
+    }
+}
+
+type Read = fn(&HookRequest, &HookConfig) -> Result<Received, HookError>;
+
+/// Parses on this thread what is small, elsewhere what is not, and gives the request back.
+async fn parse(
+    request: HookRequest,
+    config: HookConfig,
+    read: Read,
+) -> Result<(Result<Received, HookError>, HookRequest), DoorError> {
+    if request.body.len() <= BLOCKING_BODY_BYTES {
+        return Ok((read(&request, &config), request));
+    }
+    let parsed = tokio::task::spawn_blocking(move || (read(&request, &config), request)).await;
+    parsed.map_err(|_| DoorError::Stopping)
+}
+
+/// The records of some deploys. Each is named for its delivery, else for what it says, so that a repeat is a repeat.
+fn records(deploys: Vec<Deploy>, delivery_id: Option<&str>, source: &str) -> Result<Vec<Record>, DoorError> {
+    let n_deploys = deploys.len();
+    let record = |(index, deploy): (usize, Deploy)| {
+        let key = deploy.key();
+        let delivery = match delivery_id {
+            Some(delivery_id) if n_deploys == 1 => delivery_id.to_owned(),
+            Some(delivery_id) => format!("{delivery_id}/{index}"),
+            None => hooks::digest(&serde_json::to_vec(&deploy)?),
+        };
+        let value = serde_json::to_vec(&CloudEvent::deploy(deploy, &delivery))?;
+        Ok(Record::new(key, value)
+            .with_header("content-type", "application/cloudevents+json; charset=UTF-8")
+            .with_header("source", source))
+    };
+    let records: Result<Vec<Record>, serde_json::Error> = deploys.into_iter().enumerate().map(record).collect();
+    records.map_err(|error| DoorError::Refused(HookError::malformed(error)))
+}
+
+#[cfg(test)]
+mod tests;
