@@ -116,11 +116,11 @@ impl HookError {
         Self::WrongSignature { expected: expected.to_owned() }
     }
 
-    pub(super) fn malformed(problem: impl ToString) -> Self {
+    pub(crate) fn malformed(problem: impl ToString) -> Self {
         Self::Malformed { problem: problem.to_string() }
     }
 
-    pub(super) fn missing(field: &str) -> Self {
+    pub(crate) fn missing(field: &str) -> Self {
         Self::Missing { field: field.to_owned() }
     }
 

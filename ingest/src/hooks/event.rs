@@ -12,6 +12,9 @@ use super::{HookConfig, HookError, HookRequest, MAX_CLOCK_SKEW, MAX_EVENTS, MAX_
 const CLOCK_SKEW_LABEL: &str = "clock_skew_ms";
 /// Longest value of a label, and longest commit line, in bytes.
 const MAX_LABEL_BYTES: usize = 512;
+/// Most bytes that the texts of a deploy's commits take together, well within a record of the bus even where JSON
+/// escapes double them.
+const MAX_COMMITS_BYTES: usize = 256 * 1024;
 /// The first moment that no deploy can have: 2100-01-01T00:00:00Z.
 const FAR_FUTURE: UnixMillis = UnixMillis(4_102_444_800_000);
 
@@ -67,7 +70,7 @@ fn bounded_id(id: &str) -> String {
 }
 
 /// Sixteen hexadecimal digits that stand for some bytes.
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -147,6 +150,12 @@ fn mark_skew(event: &mut DeployEvent, received_at: UnixMillis) {
     }
 }
 
+fn n_bytes(commits: &[Commit]) -> usize {
+    let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let one = |c: &Commit| c.id.len() + optional(&c.author) + optional(&c.message) + optional(&c.url);
+    commits.iter().map(one).sum()
+}
+
 /// Lists and labels are cut to their bounds, so that a record on the bus stays small.
 fn bound(event: &mut DeployEvent) {
     event.commits.truncate(MAX_COMMITS);
@@ -155,6 +164,9 @@ fn bound(event: &mut DeployEvent) {
         commit.author = commit.author.take().map(|author| clip(&author, MAX_NAME_BYTES).to_owned());
         commit.message = commit.message.take().map(|message| clip(first_line(&message), MAX_LABEL_BYTES).to_owned());
         commit.url = commit.url.take().filter(|url| url.len() <= MAX_TEXT_BYTES);
+    }
+    while n_bytes(&event.commits) > MAX_COMMITS_BYTES {
+        event.commits.truncate(event.commits.len() / 2);
     }
     event.exposure.truncate(MAX_COMMITS);
     let labels = std::mem::take(&mut event.labels).into_iter().filter(|(name, _)| name.len() <= MAX_NAME_BYTES);
