@@ -2,6 +2,12 @@
 
 pub mod hooks;
 
+pub mod spool;
+
+pub mod door;
+
+pub mod projector;
+
 pub mod listen;
 
 mod datagram;

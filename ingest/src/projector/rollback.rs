@@ -1,0 +1,32 @@
+//! Recognises a rollback that nobody declared: a return to the version before.
+
+use deployline_schemas::{Deploy, deploy::Kind};
+use deployline_store::{Catalog, StoreError, catalog::Applied};
+
+/// The deploy, marked in the catalog as a rollback if it is one.
+///
+/// A deploy that brings back the version that its predecessor replaced is a rollback of that predecessor. One that was
+/// declared a rollback and names no deploy takes back its predecessor too.
+///
+/// # Errors
+/// When the catalog cannot be asked or written.
+pub(super) fn recognised(catalog: &Catalog, deploy: Deploy) -> Result<Deploy, StoreError> {
+    if deploy.rollback_of.is_some() || !matches!(deploy.kind, Kind::Deploy | Kind::Rollback) {
+        return Ok(deploy);
+    }
+    let Some(previous) = catalog.previous_deploy(&deploy)? else { return Ok(deploy) };
+    let returns = match &deploy.version {
+        Some(version) if Some(version) != previous.version.as_ref() => {
+            catalog.previous_version(&previous)?.as_ref() == Some(version)
+        }
+        _ => false,
+    };
+    if !returns && deploy.kind != Kind::Rollback {
+        return Ok(deploy);
+    }
+    let marked = Deploy { kind: Kind::Rollback, rollback_of: Some(previous.id), ..deploy };
+    Ok(match catalog.apply_deploy(&marked)? {
+        Applied::New(deploy) | Applied::Changed(deploy) => deploy,
+        Applied::Same => marked,
+    })
+}
