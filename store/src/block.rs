@@ -64,9 +64,6 @@ fn name_of(day: i64, sequence: u64, generation: u32) -> String {
 pub(crate) struct Block {
     pub meta: Meta,
     dir: PathBuf,
-    /// Held open, so that a reader can finish after the block was merged or dropped.
-    points: File,
-    series: File,
     footer: OnceLock<polars::prelude::FileMetadataRef>,
     index: OnceLock<Arc<SeriesIndex>>,
     /// The head that it was written from, while memory allows: around a deploy people read the last hours.
@@ -80,35 +77,23 @@ impl Block {
     /// [`StoreError::Corrupt`] when the folder does not hold a whole block, [`StoreError::Io`] when it cannot be told.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let corrupt = |reason: String| StoreError::Corrupt { path: dir.to_owned(), reason };
-        let open = |name: &str| match File::open(dir.join(name)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(corrupt(format!("{name} is missing"))),
-            opened => opened.context("open", &dir.join(name)),
+        let found = |read: std::io::Error, name: &str| match read.kind() {
+            std::io::ErrorKind::NotFound => corrupt(format!("{name} is missing")),
+            _ => StoreError::Io { action: "read", path: dir.join(name), source: read },
         };
-        open("meta.json")?;
-        let json = fs::read(dir.join("meta.json")).context("read", dir)?;
+        let json = fs::read(dir.join("meta.json")).map_err(|error| found(error, "meta.json"))?;
         let meta: Meta = serde_json::from_slice(&json).map_err(|error| corrupt(format!("meta.json: {error}")))?;
         if meta.format != FORMAT {
             return Err(corrupt(format!("format {} is unknown, this is {FORMAT}", meta.format)));
         }
-        let (points, series) = (open("points.parquet")?, open("series.parquet")?);
-        for (file, name, expected) in
-            [(&points, "points.parquet", meta.points_bytes), (&series, "series.parquet", meta.series_bytes)]
-        {
-            let length = file.metadata().context("read", dir)?.len();
+        for (name, expected) in [("points.parquet", meta.points_bytes), ("series.parquet", meta.series_bytes)] {
+            let length = fs::metadata(dir.join(name)).map_err(|error| found(error, name))?.len();
             if length != expected {
                 return Err(corrupt(format!("{name} has {length} bytes, {expected} were written")));
             }
         }
         let dir = dir.to_owned();
-        Ok(Self {
-            meta,
-            dir,
-            points,
-            series,
-            footer: OnceLock::new(),
-            index: OnceLock::new(),
-            memory: Mutex::default(),
-        })
+        Ok(Self { meta, dir, footer: OnceLock::new(), index: OnceLock::new(), memory: Mutex::default() })
     }
 
     pub fn dir(&self) -> &Path {
@@ -129,21 +114,30 @@ impl Block {
             return Ok(());
         }
         let Some((start, length)) = self.index()?.rows(series) else { return Ok(()) };
-        columns.extend_within(&self.rows(start, length)?, from_s, until_s);
+        columns.extend_within(&self.rows(start, length, length)?, from_s, until_s);
         Ok(())
     }
 
-    /// Timestamps and values of a range of rows.
-    pub fn rows(&self, start: usize, length: usize) -> Result<Columns, StoreError> {
-        let frame = self.parquet(start, length)?;
+    /// Timestamps and values of the rows from `start` on: at least `least`, at most `most` of them.
+    pub fn rows(&self, start: usize, least: usize, most: usize) -> Result<Columns, StoreError> {
+        let corrupt = |reason: &str| StoreError::Corrupt { path: self.dir.clone(), reason: reason.to_owned() };
+        // Polars answers some damaged pages with a panic. Nothing is shared with it but an open file.
+        let frame = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.parquet(start, most)))
+            .unwrap_or_else(|_| Err(corrupt("decoding panicked")))?;
         let column = |name: &str| frame.column(name).context("read", &self.dir);
-        let timestamps = column("timestamp")?.i64().context("read", &self.dir)?.into_no_null_iter().collect();
-        let values = column("value")?.f64().context("read", &self.dir)?.into_no_null_iter().collect();
+        let (timestamps, values) = (column("timestamp")?, column("value")?);
+        if frame.height() < least || timestamps.null_count() + values.null_count() > 0 {
+            return Err(corrupt("rows are missing"));
+        }
+        let timestamps = timestamps.i64().context("read", &self.dir)?.into_no_null_iter().collect();
+        let values = values.f64().context("read", &self.dir)?.into_no_null_iter().collect();
         Ok(Columns { timestamps, values })
     }
 
     fn parquet(&self, start: usize, length: usize) -> Result<DataFrame, StoreError> {
-        let file = self.points.try_clone().context("open", &self.dir)?;
+        // Opened anew each time: handles of one opening share a file position, which Polars moves.
+        let path = self.dir.join("points.parquet");
+        let file = File::open(&path).context("open", &path)?;
         let mut reader = ParquetReader::new(file)
             .read_parallel(ParallelStrategy::RowGroups)
             .with_columns(Some(vec!["timestamp".to_owned(), "value".to_owned()]))
@@ -168,7 +162,8 @@ impl Block {
 
     /// The series of this block in the order of their rows, which is that of their names.
     pub fn entries(&self) -> Result<Vec<index::Entry>, StoreError> {
-        let file = self.series.try_clone().context("open", &self.dir)?;
+        let path = self.dir.join("series.parquet");
+        let file = File::open(&path).context("open", &path)?;
         index::read(file, &self.dir)
     }
 
@@ -182,7 +177,7 @@ impl Block {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Removes the block's files. Readers that have it open finish.
+    /// Removes the block's files. A reader that has one open finishes; one that comes later gets "not found".
     pub fn remove(&self) -> Result<(), StoreError> {
         remove_dir(&self.dir)
     }

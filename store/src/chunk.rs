@@ -102,11 +102,13 @@ fn decimals(values: &[f64]) -> Option<(usize, Vec<i64>)> {
             if scaled.is_nan() || scaled.abs() > MAX_EXACT {
                 return None;
             }
-            if (scaled / POWERS[power]).to_bits() != value.to_bits() {
+            // By way of the integer, which has no -0.
+            let integer = scaled as i64;
+            if (integer as f64 / POWERS[power]).to_bits() != value.to_bits() {
                 power += 1;
                 continue 'powers;
             }
-            integers.push(scaled as i64);
+            integers.push(integer);
         }
         return Some((power, integers));
     }
@@ -240,9 +242,11 @@ mod tests {
         round_trip(timestamps, values);
         round_trip(vec![i64::MIN / 2, i64::MAX / 2], vec![9_007_199_254_740_992.0, -9_007_199_254_740_992.0]);
         round_trip(vec![5], vec![5.0]);
+        round_trip(vec![5, 6], vec![1.0, -0.0]);
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn sealing_then_reading_returns_the_points(
             points in prop::collection::btree_map(0i64..1 << 40, prop_oneof![

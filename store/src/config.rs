@@ -17,8 +17,9 @@ pub struct StoreConfig {
     /// How often the head is written to blocks, at multiples of it on the clock.
     #[serde(with = "duration")]
     pub window: Duration,
-    /// Most bytes of datapoints in memory. Half of it makes the head move to a block early; the rest keeps the newest
-    /// blocks readable without a file.
+    /// Bytes of datapoints in memory. A quarter of it makes the head move to a block early, half of it makes senders
+    /// wait until it has, and the other half keeps the newest blocks readable without a file. While a head is being
+    /// written there may be half as much again.
     pub memory_bytes: usize,
     /// Most bytes of log before the head moves to a block early; bounds the time that a start takes.
     pub wal_bytes: u64,
@@ -36,7 +37,7 @@ impl Default for StoreConfig {
             max_series: 1_000_000,
             window: Duration::from_secs(2 * 3600),
             memory_bytes: 768 << 20,
-            wal_bytes: 512 << 20,
+            wal_bytes: 256 << 20,
             segment_bytes: 32 << 20,
             retention: default_retention(),
         }

@@ -1,6 +1,8 @@
 //! The store of series: what is asked of it, in terms of head, log and blocks.
 
+mod forget;
 mod maintain;
+mod merge;
 
 use std::{
     fs::{self, File},
@@ -45,6 +47,8 @@ struct Shared {
     blocks: RwLock<Arc<Vec<Arc<Block>>>>,
     /// Held while blocks are written, merged or removed.
     maintenance: Mutex<maintain::Progress>,
+    /// Shared by appends under way, taken alone to forget names: no datapoint outlives its name.
+    appending: RwLock<()>,
     counters: Counters,
     /// Locked as long as the store is open.
     _lock: File,
@@ -98,6 +102,9 @@ pub struct Stats {
 /// Seconds by which a timestamp may be ahead of the clock: senders' clocks differ, and days are days.
 const MAX_AHEAD_S: i64 = DAY_S;
 
+/// How often a read starts over because a merge took a block from under it; one merge takes longer than a read.
+const MAX_MERGES_MET: usize = 16;
+
 /// A lock whose holder panicked is taken all the same: what stands behind these is whole between statements.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
@@ -141,7 +148,8 @@ impl Store {
         counters.n_corrupt.store((n_bad_names + n_bad_blocks + replayed.n_corrupt) as u64, Ordering::Relaxed);
         counters.torn_bytes.store(replayed.torn_bytes, Ordering::Relaxed);
         info!(n_series = names.len(), n_points = replayed.n_points, n_blocks = blocks.len(), "store is open");
-        let progress = maintain::Progress::new(clock().as_secs());
+        let sequence = blocks.last().map_or(0, |block: &Arc<Block>| block.meta.sequence);
+        let progress = maintain::Progress::new(clock().as_secs(), sequence);
         Ok(Store {
             shared: Arc::new(Shared {
                 config: config.clone(),
@@ -151,6 +159,7 @@ impl Store {
                 heads: RwLock::new(Heads { active: head, frozen: None }),
                 blocks: RwLock::new(Arc::new(blocks)),
                 maintenance: Mutex::new(progress),
+                appending: RwLock::default(),
                 counters,
                 _lock: lock,
             }),
@@ -196,6 +205,8 @@ impl Store {
         let (earliest, latest) =
             (now_s.saturating_sub(shared.config.longest_keep_s()), now_s.saturating_add(MAX_AHEAD_S));
         let is_taken = |point: &Point| !point.value.is_nan() && (earliest..=latest).contains(&point.timestamp_s);
+        self.make_room()?;
+        let _appending = read(&shared.appending);
         {
             let names = read(&shared.names);
             if let Some(point) = points.iter().find(|point| names.name(point.series).is_none()) {
@@ -216,7 +227,6 @@ impl Store {
                 &taken
             }
         };
-        self.make_room()?;
         let appended = shared.wal.append(points, |points| shared.insert(points));
         appended.map_err(|source| StoreError::Append { n_points: n_appended, source })?;
         shared.counters.n_appended.fetch_add(n_appended as u64, Ordering::Relaxed);
@@ -231,6 +241,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::Parquet`] when a file cannot be read for another reason than damage.
     pub fn read(&self, series: SeriesId, from_s: i64, until_s: i64) -> Result<Columns, StoreError> {
+        for _ in 0..MAX_MERGES_MET {
+            if let Some(columns) = self.read_once(series, from_s, until_s)? {
+                return Ok(columns);
+            }
+        }
+        let path = Layout::new(&self.shared.config.dir).blocks;
+        Err(StoreError::Io { action: "read", path, source: std::io::ErrorKind::NotFound.into() })
+    }
+
+    /// `None` when a block was merged or dropped before it could be opened: its datapoints are elsewhere now.
+    fn read_once(&self, series: SeriesId, from_s: i64, until_s: i64) -> Result<Option<Columns>, StoreError> {
         // First the heads, then the blocks: a head that becomes a block in between is seen twice, never not at all.
         let mut newest = Columns::default();
         {
@@ -245,13 +266,18 @@ impl Store {
         for block in blocks.iter().filter(|block| block.overlaps(from_s, until_s)) {
             match block.read(series, from_s, until_s, &mut columns) {
                 Err(error) if is_damage(&error) => self.set_aside(block, &error),
+                Err(_) if !self.is_in_service(block) => return Ok(None),
                 outcome => outcome?,
             }
         }
         columns.timestamps.append(&mut newest.timestamps);
         columns.values.append(&mut newest.values);
         columns.settle();
-        Ok(columns)
+        Ok(Some(columns))
+    }
+
+    fn is_in_service(&self, block: &Arc<Block>) -> bool {
+        read(&self.shared.blocks).iter().any(|known| Arc::ptr_eq(known, block))
     }
 
     /// The number of a known name.

@@ -187,7 +187,8 @@ mod tests {
         {
             let mut expected: Vec<&str> = names.iter().copied().filter(|name| matches_dotted(pattern, name)).collect();
             let mut found = matching(&index, pattern);
-            (expected.sort_unstable(), found.sort_unstable());
+            expected.sort_unstable();
+            found.sort_unstable();
             assert_eq!(found, expected, "{pattern}");
         }
     }

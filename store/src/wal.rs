@@ -8,7 +8,10 @@ mod segment;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 pub(crate) use replay::{Replayed, replay};
@@ -30,6 +33,8 @@ pub(crate) struct Wal {
     /// Names given out since the last commit, as the name log takes them.
     new_names: Mutex<Vec<u8>>,
     writer: Mutex<Writer>,
+    /// Bytes in all segments, beside the lock: whoever asks must not wait for an fsync.
+    bytes: AtomicU64,
 }
 
 /// Appends that become durable together.
@@ -59,6 +64,7 @@ impl Wal {
         Ok(Self {
             waiting: Mutex::default(),
             new_names: Mutex::default(),
+            bytes: AtomicU64::new(segments.bytes()),
             writer: Mutex::new(Writer { segments, names, unwritten_names: Vec::new() }),
         })
     }
@@ -94,7 +100,9 @@ impl Wal {
         writer.unwritten_names.append(&mut lock(&self.new_names));
         writer.names.append(&writer.unwritten_names)?;
         writer.unwritten_names.clear();
-        writer.segments.append(bytes)
+        let appended = writer.segments.append(bytes);
+        self.bytes.store(writer.segments.bytes(), Ordering::Relaxed);
+        appended
     }
 
     /// Starts a new segment and runs `freeze` before anything can be written to it. Returns the new segment's number:
@@ -108,7 +116,10 @@ impl Wal {
 
     /// Removes the segments before a number: what they hold is in blocks.
     pub fn drop_before(&self, sequence: u64) -> Result<(), StoreError> {
-        lock(&self.writer).segments.drop_before(sequence)
+        let mut writer = lock(&self.writer);
+        let dropped = writer.segments.drop_before(sequence);
+        self.bytes.store(writer.segments.bytes(), Ordering::Relaxed);
+        dropped
     }
 
     /// Replaces the name log; `names` is what it holds from now on.
@@ -120,7 +131,7 @@ impl Wal {
 
     /// Bytes in all segments.
     pub fn bytes(&self) -> u64 {
-        lock(&self.writer).segments.bytes()
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 

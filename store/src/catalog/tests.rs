@@ -21,7 +21,7 @@ fn deploy(json: &str) -> Deploy {
 
 fn numbered(i: usize) -> Deploy {
     let (service, environment) = (i % 7, ["production", "staging"][i % 2]);
-    let kind = if i % 50 == 0 { "rollback" } else { "deploy" };
+    let kind = if i.is_multiple_of(50) { "rollback" } else { "deploy" };
     deploy(&format!(
         r#"{{"id": "d{i:06}", "service": "s{service}", "environment": "{environment}", "kind": "{kind}", "version": "v{i}",
             "started_at": {}, "finished_at": {}}}"#,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use deployline_schemas::time::UnixMillis;
 use tracing::{debug, warn};
 
-use super::{Heads, Layout, Store, is_damage, read, write};
+use super::{Heads, Layout, Store, is_damage, merge, read, write};
 use crate::{
     block::{Block, BlockWriter},
     error::StoreError,
@@ -29,6 +29,8 @@ pub struct Maintained {
     pub n_merged: usize,
     /// Blocks removed because all they held was past the longest retention.
     pub n_dropped: usize,
+    /// Series names forgotten, because their last datapoint went with such a block.
+    pub n_forgotten: usize,
 }
 
 /// What upkeep remembers between calls.
@@ -37,11 +39,15 @@ pub(super) struct Progress {
     flushed_at_s: i64,
     /// The log segment from which on a frozen head, still to be written, is not needed.
     frozen_before: u64,
+    /// The last block's sequence; numbers only rise, so that a failed attempt's name is never in the way.
+    sequence: u64,
+    /// Names with a number from here on are too new to be forgotten: their first datapoint may be on its way.
+    pub(super) known_before: u32,
 }
 
 impl Progress {
-    pub fn new(now_s: i64) -> Self {
-        Self { flushed_at_s: now_s, frozen_before: 0 }
+    pub fn new(now_s: i64, sequence: u64) -> Self {
+        Self { flushed_at_s: now_s, frozen_before: 0, sequence, known_before: 0 }
     }
 }
 
@@ -70,6 +76,9 @@ impl Store {
         }
         self.cool(now_s);
         maintained.n_dropped = self.drop_expired(now_s)?;
+        if maintained.n_dropped > 0 {
+            maintained.n_forgotten = self.forget_silent(&mut progress)?;
+        }
         maintained.n_merged = self.merge_one_day(now_s)?;
         Ok(maintained)
     }
@@ -86,7 +95,7 @@ impl Store {
     /// Blocks until the head fits into its share of memory again: the answer to senders faster than the disk.
     pub(super) fn make_room(&self) -> Result<(), StoreError> {
         // Twice the share that makes a flush due, so that the owner's `maintain` normally comes first.
-        let is_over = || read(&self.shared.heads).active.bytes() > self.shared.config.memory_bytes;
+        let is_over = || read(&self.shared.heads).active.bytes() > self.shared.config.memory_bytes / 2;
         if is_over() {
             let mut progress = self.maintenance();
             if is_over() {
@@ -109,8 +118,9 @@ impl Store {
         }
         let window_s = i64::try_from(config.window.as_secs()).unwrap_or(i64::MAX).max(1);
         let window_of = |at_s: i64| at_s.saturating_sub(GRACE_S).div_euclid(window_s);
-        let is_full = heads.active.bytes() > config.memory_bytes / 2;
-        let is_closed = window_of(now_s) > window_of(progress.flushed_at_s);
+        let is_full = heads.active.bytes() > config.memory_bytes / 4;
+        // Unequal rather than later: a clock that was ahead for a while must not put the next window off.
+        let is_closed = window_of(now_s) != window_of(progress.flushed_at_s);
         !heads.active.is_empty() && (is_full || is_closed || self.shared.wal.bytes() > config.wal_bytes)
     }
 
@@ -129,7 +139,12 @@ impl Store {
             progress.frozen_before = sequence;
         }
         let Some(frozen) = read(&shared.heads).frozen.clone() else { return Ok(0) };
-        let written = self.write_days(&frozen)?;
+        let mut written = Vec::new();
+        if let Err(error) = self.write_days(&frozen, progress, &mut written) {
+            // The next attempt writes all days again: on a full disk leftovers would make it worse.
+            written.iter().for_each(|block: &Arc<Block>| drop(block.remove()));
+            return Err(error);
+        }
         let n_written = written.len();
         let mut blocks = write(&shared.blocks);
         *blocks = Arc::new(blocks.iter().cloned().chain(written).collect());
@@ -141,18 +156,21 @@ impl Store {
         Ok(n_written)
     }
 
-    fn write_days(&self, head: &Arc<Head>) -> Result<Vec<Arc<Block>>, StoreError> {
+    fn write_days(
+        &self,
+        head: &Arc<Head>,
+        progress: &mut Progress,
+        written: &mut Vec<Arc<Block>>,
+    ) -> Result<(), StoreError> {
         let dir = Layout::new(&self.shared.config.dir).blocks;
         let mut order: Vec<(Arc<str>, SeriesId)> = {
             let names = read(&self.shared.names);
             head.series().filter_map(|series| Some((names.name(series)?.clone(), series))).collect()
         };
         order.sort_unstable();
-        let mut sequence = read(&self.shared.blocks).iter().map(|block| block.meta.sequence).max().unwrap_or(0);
-        let mut written = Vec::new();
         for day in head.days() {
-            sequence += 1;
-            let mut writer = BlockWriter::create(&dir, *day, sequence, 0, Vec::new())?;
+            progress.sequence += 1;
+            let mut writer = BlockWriter::create(&dir, *day, progress.sequence, 0, Vec::new())?;
             for (name, series) in &order {
                 let mut columns = Columns::default();
                 head.read(*series, day * DAY_S, (day + 1) * DAY_S, &mut columns);
@@ -164,16 +182,15 @@ impl Store {
                 written.push(Arc::new(block));
             }
         }
-        Ok(written)
+        Ok(())
     }
 
     /// Gives back the memory of blocks that are no longer recent, and of the oldest where there is too much.
     fn cool(&self, now_s: i64) {
         let blocks = read(&self.shared.blocks).clone();
-        let active = read(&self.shared.heads).active.bytes();
         for block in blocks.iter() {
             let is_old = block.meta.last_timestamp < now_s.saturating_sub(WARM_S);
-            if is_old || active + memory_of(&blocks) > self.shared.config.memory_bytes {
+            if is_old || memory_of(&blocks) > self.shared.config.memory_bytes / 2 {
                 block.set_memory(None);
             }
         }
@@ -181,9 +198,13 @@ impl Store {
 
     /// Removes blocks whose last datapoint is past the longest retention.
     fn drop_expired(&self, now_s: i64) -> Result<usize, StoreError> {
-        let earliest = now_s.saturating_sub(self.shared.config.longest_keep_s());
-        let is_expired = |block: &&Arc<Block>| block.meta.last_timestamp < earliest;
         let blocks = read(&self.shared.blocks).clone();
+        let newest_day = read(&self.shared.heads).active.days().last().map(|day| (day + 1) * DAY_S);
+        let newest_s = blocks.iter().map(|block| block.meta.last_timestamp).chain(newest_day).max().unwrap_or(now_s);
+        // Counted from the data where they end long before the clock: one that jumps years ahead drops nothing.
+        let reference_s = now_s.min(newest_s.saturating_add(DAY_S));
+        let earliest = reference_s.saturating_sub(self.shared.config.longest_keep_s());
+        let is_expired = |block: &&Arc<Block>| block.meta.last_timestamp < earliest;
         let expired: Vec<_> = blocks.iter().filter(is_expired).cloned().collect();
         self.replace(&expired, None)?;
         Ok(expired.len())
@@ -213,17 +234,16 @@ impl Store {
         let generation = group.iter().map(|block| block.meta.generation).max().unwrap_or(0) + 1;
         let replaces = group.iter().map(|block| block.meta.name()).collect();
         let mut writer = BlockWriter::create(&dir, oldest.meta.day, newest.meta.sequence, generation, replaces)?;
-        for block in group {
-            // Told apart here, so that only the damaged one goes and the next call merges the others.
-            if let Err(error) = merge::check(block) {
-                if is_damage(&error) {
-                    self.set_aside(block, &error);
-                    return Ok(0);
+        if let Err((block, error)) = merge::write(group, &mut writer) {
+            return match block.filter(|_| is_damage(&error)) {
+                // Only the damaged one goes; the next call merges the others.
+                Some(block) => {
+                    self.set_aside(&block, &error);
+                    Ok(0)
                 }
-                return Err(error);
-            }
+                None => Err(error),
+            };
         }
-        merge::write(group, &mut writer)?;
         let merged = writer.finish()?.map(Arc::new);
         self.replace(group, merged)?;
         Ok(group.len())
@@ -247,69 +267,5 @@ impl Store {
             }
         }
         Ok(())
-    }
-}
-
-mod merge {
-    //! Merging blocks of one day, series by series in order of names.
-
-    use super::*;
-
-    /// Series are read in runs of about this many rows.
-    const RUN_ROWS: usize = 256 << 10;
-
-    pub(super) fn check(block: &Block) -> Result<(), StoreError> {
-        block.entries().map(drop)
-    }
-
-    /// Walks all blocks in step. Each block's rows are sorted by name, so that a run of names is a run of rows.
-    pub(super) fn write(group: &[Arc<Block>], writer: &mut BlockWriter) -> Result<(), StoreError> {
-        let mut cursors = Vec::new();
-        for block in group {
-            cursors.push(Cursor { block, entries: block.entries()?, at: 0, rows: Columns::default(), rows_from: 0 });
-        }
-        while let Some(name) = cursors.iter().filter_map(Cursor::name).min().map(Arc::<str>::from) {
-            let mut columns = Columns::default();
-            let mut id = None;
-            for cursor in cursors.iter_mut().filter(|cursor| cursor.name() == Some(&*name)) {
-                id = Some(cursor.entries[cursor.at].id);
-                cursor.take(&mut columns)?;
-            }
-            columns.settle();
-            if let Some(id) = id {
-                writer.push(id, &name, &columns)?;
-            }
-        }
-        Ok(())
-    }
-
-    struct Cursor<'b> {
-        block: &'b Block,
-        entries: Vec<crate::block::Entry>,
-        at: usize,
-        /// Decoded rows, the first of which is row `rows_from` of the block.
-        rows: Columns,
-        rows_from: usize,
-    }
-
-    impl Cursor<'_> {
-        fn name(&self) -> Option<&str> {
-            self.entries.get(self.at).map(|entry| entry.name.as_str())
-        }
-
-        /// Adds the datapoints of the series that the cursor stands on, and steps on.
-        fn take(&mut self, columns: &mut Columns) -> Result<(), StoreError> {
-            let entry = &self.entries[self.at];
-            let (start, length) = (entry.first_row as usize, entry.n_rows as usize);
-            if start + length > self.rows_from + self.rows.len() {
-                self.rows = self.block.rows(start, length.max(RUN_ROWS))?;
-                self.rows_from = start;
-            }
-            let range = start - self.rows_from..start - self.rows_from + length;
-            columns.timestamps.extend_from_slice(&self.rows.timestamps[range.clone()]);
-            columns.values.extend_from_slice(&self.rows.values[range]);
-            self.at += 1;
-            Ok(())
-        }
     }
 }

@@ -148,9 +148,9 @@ fn data_past_the_longest_retention_goes_and_later_data_stays() {
     let fixture = Fixture::with(|config| config.retention[0].keep = keep);
     fixture.append("a", &[(0, 1.0)]);
     fixture.maintain_at(2 * 86_400);
-    fixture.append("a", &[(2 * 86_400, 2.0)]);
+    fixture.append("a", &[(2 * 86_400 + 100, 2.0)]);
     assert_eq!(fixture.maintain_at(3 * 86_400 + 10).n_dropped, 1);
-    assert_eq!(fixture.read("a"), [(2 * 86_400, 2.0)]);
+    assert_eq!(fixture.read("a"), [(2 * 86_400 + 100, 2.0)]);
     let appended = fixture.append("a", &[(0, 1.0), (3 * 86_400, f64::NAN), (5 * 86_400, 1.0)]);
     assert_eq!(appended, Appended { n_appended: 0, n_refused: 3 });
     assert_eq!(fixture.store().stats().n_refused_points, 3);
@@ -282,6 +282,95 @@ fn a_full_head_makes_room_by_itself() {
     }
     assert_eq!(fixture.read("a").len(), 1000);
     assert!(fixture.store().stats().n_blocks > 0);
+}
+
+#[test]
+fn appends_reads_and_upkeep_at_once_neither_lose_nor_block() {
+    let mut fixture = Fixture::with(|config| config.memory_bytes = 16 << 10);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let fixture = &fixture;
+            scope.spawn(move || {
+                for i in 0..100 {
+                    let name = format!("t.{thread}");
+                    fixture.append(&name, &(0..10).map(|j| (i * 10 + j, j as f64)).collect::<Vec<_>>());
+                    assert_eq!(fixture.read(&name).len() as i64, (i + 1) * 10);
+                    fixture.store().maintain(UnixMillis::from_secs(START_S)).unwrap();
+                    fixture.store().stats();
+                }
+            });
+        }
+    });
+    fixture.reopen();
+    (0..4).for_each(|thread| assert_eq!(fixture.read(&format!("t.{thread}")).len(), 1000));
+}
+
+#[test]
+fn a_name_goes_with_its_last_datapoint_and_its_number_with_it() {
+    let keep = crate::retention::parse_archives("10s:1d").unwrap();
+    let mut fixture = Fixture::with(|config| config.retention[0].keep = keep);
+    for day in 0..6 {
+        let at = day * 86_400;
+        fixture.now_s.store(START_S + at, Ordering::Relaxed);
+        fixture.append(&format!("host.{day}"), &[(at, 1.0)]);
+        fixture.append("stays", &[(at, 1.0)]);
+        fixture.maintain_at(at + 7500);
+    }
+    let names = |fixture: &Fixture| {
+        let found = fixture.store().matching("host.*");
+        found.into_iter().map(|(_, name)| name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert!(!names(&fixture).contains("host.1") && names(&fixture).contains("host.5"), "{}", names(&fixture));
+    let (before, stays) = (names(&fixture), fixture.store().lookup("stays"));
+    let fresh = fixture.store().intern("host.1").unwrap();
+    assert!(fresh.0 > stays.unwrap().0 + 5, "a number is not given twice");
+    fixture.append("stays", &[(5 * 86_400 + 7500, 1.0)]);
+    fixture.reopen();
+    assert_eq!(names(&fixture), format!("host.1 {before}"));
+    assert_eq!((fixture.store().lookup("stays"), fixture.store().lookup("host.1")), (stays, Some(fresh)));
+}
+
+#[test]
+fn a_clock_that_jumps_years_ahead_drops_nothing() {
+    let fixture = Fixture::new();
+    fixture.append("a", &[(0, 1.0)]);
+    let maintained = fixture.maintain_at(50 * 365 * 86_400);
+    assert_eq!((maintained.n_written, maintained.n_dropped), (1, 0));
+    assert_eq!(fixture.read("a"), [(0, 1.0)]);
+}
+
+#[test]
+fn a_damaged_block_does_not_stop_the_merge_of_the_others() {
+    let mut fixture = Fixture::new();
+    for i in 0..3 {
+        fixture.append("a", &[(i * 10, i as f64)]);
+        fixture.store().flush().unwrap();
+    }
+    fixture.store = None;
+    let path = fixture.blocks()[1].join("points.parquet");
+    let length = fs::metadata(&path).unwrap().len();
+    fs::write(&path, vec![0; length as usize]).unwrap();
+    fixture.reopen();
+    assert_eq!(fixture.maintain_at(86_400).n_merged, 0);
+    assert_eq!(fixture.maintain_at(86_400).n_merged, 2);
+    assert_eq!(fixture.read("a"), [(0, 0.0), (20, 2.0)]);
+}
+
+#[test]
+fn a_failed_flush_keeps_everything_and_the_next_one_succeeds() {
+    let mut fixture = Fixture::new();
+    fixture.append("a", &[(0, 1.0)]);
+    let blocks = fixture.dir.path().join("series/blocks");
+    fs::remove_dir(&blocks).unwrap();
+    assert!(fixture.store().flush().is_err());
+    fixture.append("a", &[(10, 2.0)]);
+    assert_eq!(fixture.read("a"), [(0, 1.0), (10, 2.0)]);
+    fs::create_dir(&blocks).unwrap();
+    assert_eq!(fixture.store().flush().unwrap(), 1);
+    for _ in 0..2 {
+        assert_eq!(fixture.read("a"), [(0, 1.0), (10, 2.0)]);
+        fixture.reopen();
+    }
 }
 
 #[derive(Debug, Clone)]
