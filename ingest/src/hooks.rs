@@ -14,6 +14,7 @@
 //! - **Bounds.** A body of at most [`MAX_BODY_BYTES`], JSON nested at most 128 levels (`serde_json`'s limit), at most
 //!   [`MAX_EVENTS`] events a request; a commit keeps its first line only, [`MAX_LABELS`] labels are kept.
 
+mod arrival;
 mod config;
 mod error;
 mod event;
@@ -22,14 +23,41 @@ mod moment;
 mod registry;
 mod repository;
 mod request;
+mod tags;
 mod verify;
 
 pub(crate) use event::digest;
 
+pub mod announce;
 pub mod api;
+pub mod argo;
+pub mod azuredevops;
+pub mod bitbucket;
+pub mod buildkite;
+pub mod capistrano;
+pub mod cdevents;
+pub mod circleci;
+pub mod cloudevents;
+pub mod datadog;
 pub mod deployinator;
+pub mod flux;
 pub mod generic;
+pub mod gitea;
 pub mod github;
+pub mod gitlab;
+pub mod grafana_annotations;
+pub mod graphite_events;
+pub mod heroku;
+pub mod honeycomb;
+pub mod jenkins;
+pub mod kubernetes;
+pub mod launchdarkly;
+pub mod netlify;
+pub mod newrelic;
+pub mod pagerduty;
+pub mod sentry;
+pub mod spinnaker;
+pub mod vercel;
 
 pub use config::{HookConfig, Secret};
 pub use error::HookError;

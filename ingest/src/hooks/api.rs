@@ -28,7 +28,7 @@ pub(super) fn parse(request: &HookRequest, _: &HookConfig) -> Result<Parsed, Hoo
     let delivery_id = request.header("idempotency-key").map(str::to_owned);
     let events = match body {
         Value::Array(items) => {
-            let read = |(index, item)| event(item).map_err(|error| within(index, error));
+            let read = |(index, item)| event(item).map_err(|error| error.within(index));
             items.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?
         }
         body => vec![event(body)?],
@@ -58,14 +58,4 @@ fn fault(fields: &Map<String, Value>, error: &serde_json::Error) -> HookError {
         Some(HookError::invalid(name, DeployEvent::deserialize(&alone).err()?))
     };
     fields.iter().find_map(alone).unwrap_or_else(|| HookError::malformed(error))
-}
-
-/// The same error with the item's place in the list.
-fn within(index: usize, error: HookError) -> HookError {
-    match error {
-        HookError::Missing { field } => HookError::Missing { field: format!("{index}.{field}") },
-        HookError::Invalid { field, problem } => HookError::Invalid { field: format!("{index}.{field}"), problem },
-        HookError::Malformed { problem } => HookError::Malformed { problem: format!("item {index}: {problem}") },
-        error => error,
-    }
 }

@@ -116,6 +116,16 @@ impl HookError {
         Self::WrongSignature { expected: expected.to_owned() }
     }
 
+    /// The same error with the item's place in a list before the field.
+    pub(super) fn within(self, index: usize) -> Self {
+        match self {
+            Self::Missing { field } => Self::Missing { field: format!("{index}.{field}") },
+            Self::Invalid { field, problem } => Self::Invalid { field: format!("{index}.{field}"), problem },
+            Self::Malformed { problem } => Self::Malformed { problem: format!("item {index}: {problem}") },
+            error => error,
+        }
+    }
+
     pub(crate) fn malformed(problem: impl ToString) -> Self {
         Self::Malformed { problem: problem.to_string() }
     }

@@ -45,7 +45,12 @@ impl<'v> Json<'v> {
 
     /// The text, number or truth value at a path, as text.
     pub fn text(self, path: &str) -> Option<String> {
-        match self.at(path)?.0 {
+        self.at(path)?.plain()
+    }
+
+    /// This text, number or truth value as text; `None` for anything else, and when it is empty.
+    pub fn plain(self) -> Option<String> {
+        match self.0 {
             Value::String(text) if text.trim().is_empty() => None,
             Value::String(text) => Some(text.trim().to_owned()),
             value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
