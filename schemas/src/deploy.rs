@@ -371,8 +371,11 @@ impl Deploy {
         if self.commits.is_empty() {
             self.commits.clone_from(&other.commits);
         }
-        if self.exposure.len() < other.exposure.len() {
-            self.exposure.clone_from(&other.exposure);
+        // Each update of a rolling deploy may bring one point of the curve only.
+        for point in &other.exposure {
+            if let Err(index) = self.exposure.binary_search_by_key(&point.0, |(at, _)| *at) {
+                self.exposure.insert(index, *point);
+            }
         }
         if self.kind == Kind::Deploy {
             self.kind = other.kind;
@@ -412,7 +415,10 @@ mod tests {
     fn what_is_required_is_named_when_it_is_missing() {
         refused(r#"{"started_at": 1}"#, "`service` is missing");
         refused(r#"{"service": "a"}"#, "`started_at` is missing");
-        refused(r#"{"service": "a", "started_at": 1, "exposure": [[5, 0.1], [4, 0.2]]}"#, "`exposure` must ascend in time with shares between 0 and 1");
+        refused(
+            r#"{"service": "a", "started_at": 1, "exposure": [[5, 0.1], [4, 0.2]]}"#,
+            "`exposure` must ascend in time with shares between 0 and 1",
+        );
         let long = format!(r#"{{"service": "{}", "started_at": 1}}"#, "x".repeat(300));
         refused(&long, "`service` has 300 bytes, at most 256 are taken");
     }
@@ -432,7 +438,23 @@ mod tests {
         assert!(forward.absorb(&end));
         assert!(backward.absorb(&start));
         assert_eq!(forward, backward);
-        assert_eq!((forward.started_at, forward.finished_at), (UnixMillis::from_secs(100), Some(UnixMillis::from_secs(160))));
+        assert_eq!(
+            (forward.started_at, forward.finished_at),
+            (UnixMillis::from_secs(100), Some(UnixMillis::from_secs(160)))
+        );
         assert!(!forward.absorb(&start), "a repeat changes nothing");
+    }
+
+    #[test]
+    fn updates_that_bring_a_point_each_add_up_to_an_exposure_curve() {
+        let update = |at: i64, share: f64| {
+            event(&format!(r#"{{"id": "x", "service": "a", "started_at": {at}, "exposure": [[{at}, {share}]]}}"#))
+        };
+        let mut deploy = update(120, 0.5);
+        for other in [update(100, 0.2), update(140, 1.0), update(120, 0.5)] {
+            deploy.absorb(&other);
+        }
+        let seconds = |(at, share): &(UnixMillis, f64)| (at.as_secs(), *share);
+        assert_eq!(deploy.exposure.iter().map(seconds).collect::<Vec<_>>(), [(100, 0.2), (120, 0.5), (140, 1.0)]);
     }
 }
