@@ -260,8 +260,9 @@ impl Engine {
     /// Marks the newest bin of every held signal as bad, and lets go of those held for too long.
     fn hold_open(&mut self, end: i64) {
         for place in self.book.open() {
+            let back: Vec<String> = if end % ROUND_BINS == 0 { self.released(place, end) } else { Vec::new() };
             let entry = self.book.get_mut(place);
-            entry.held.retain(|held| end - held.onset_bin < RELEASE_BINS);
+            entry.held.retain(|held| end - held.onset_bin < RELEASE_BINS && !back.contains(&held.series));
             for held in &entry.held {
                 for track in self.routes.get(&held.series).iter().flat_map(|route| &route.numerators) {
                     let window = &mut self.tracks[*track].window;
@@ -271,6 +272,29 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// The series of an open incident that are back to where they were by themselves, whatever the others do.
+    fn released(&self, place: usize, end: i64) -> Vec<String> {
+        let proof = recovery::RELEASED;
+        let entry = self.book.get(place);
+        let held = entry.held.iter().filter(|held| held.onset_bin < end - 2 * proof.bins as i64);
+        held.filter(|held| {
+            let signal = entry.incident.signals.iter().find(|signal| signal.series == held.series);
+            let track = signal.and_then(|signal| self.find(&signal.series, &signal.signal));
+            signal.zip(track).is_some_and(|(signal, track)| {
+                let (ln_factor, bins) =
+                    recovery::back(track, &signal.effect, signal.direction, end - proof.bins as i64, end);
+                bins >= proof.bins && ln_factor >= proof.ln_factor
+            })
+        })
+        .map(|held| held.series.clone())
+        .collect()
+    }
+
+    fn find(&self, series: &str, signal: &str) -> Option<&Track> {
+        let route = self.routes.get(series)?;
+        route.numerators.iter().map(|track| &self.tracks[*track]).find(|track| track.name == signal)
     }
 
     fn look_for_changes(
@@ -367,15 +391,20 @@ impl Engine {
         let tracks = self.free_tracks(place, end);
         let mut steps = [LogSum::default(); AGES.len()];
         let mut ramps = [LogSum::default(); AGES.len()];
-        let mut n = 0usize;
+        let mut total = 0.0;
         for track in tracks {
-            if let Some(profile) = self.tracks[track].profile(end, &mut self.scratch) {
-                (0..AGES.len()).for_each(|at| (steps[at].add(profile.step[at]), ramps[at].add(profile.ramp[at])).0);
-                n += 1;
+            let track = &self.tracks[track];
+            if let Some(profile) = track.profile(end, &mut self.scratch) {
+                let weight = track.weight();
+                for at in 0..AGES.len() {
+                    steps[at].add(weight.ln() + profile.step[at]);
+                    ramps[at].add(weight.ln() + profile.ramp[at]);
+                }
+                total += weight;
             }
         }
-        let shift = (n as f64).ln();
-        let profile = (n > 0)
+        let shift = total.ln();
+        let profile = (total > 0.0)
             .then(|| Profile { step: steps.map(|sum| sum.ln() - shift), ramp: ramps.map(|sum| sum.ln() - shift) });
         cache.insert(place, profile);
         profile
@@ -400,23 +429,26 @@ impl Engine {
         let tracks = self.free_tracks(place, end);
         let mut blips = [[LogSum::default(); AGES.len()]; BLIP_LENGTHS.len()];
         let mut fades = [[LogSum::default(); AGES.len()]; FADES.len()];
+        let mut total = 0.0;
         for track in &tracks {
             let track = &self.tracks[*track];
             if track.profile(end, &mut self.scratch).is_none() {
                 continue;
             }
+            let ln_weight = track.weight().ln();
+            total += track.weight();
             for (at, age) in AGES.into_iter().enumerate() {
                 for (length, sums) in BLIP_LENGTHS.into_iter().zip(&mut blips) {
                     if length < age {
-                        sums[at].add(track.rival(Rival::Blip(length), age, &self.scratch));
+                        sums[at].add(ln_weight + track.rival(Rival::Blip(length), age, &self.scratch));
                     }
                 }
                 for (fade, sums) in FADES.into_iter().zip(&mut fades) {
-                    sums[at].add(track.rival(Rival::Fade(fade), age, &self.scratch));
+                    sums[at].add(ln_weight + track.rival(Rival::Fade(fade), age, &self.scratch));
                 }
             }
         }
-        let shift = (tracks.len().max(1) as f64).ln();
+        let shift = f64::max(total, 1.0).ln();
         Rivals {
             blips: blips.map(|sums| sums.map(|sum| sum.ln() - shift)),
             fades: fades.map(|sums| sums.map(|sum| sum.ln() - shift)),
@@ -677,9 +709,10 @@ impl Engine {
                 return Some((Some(deploy.id.clone()), ln_factor));
             }
         }
-        let from = end - recovery::BY_ITSELF.bins as i64;
+        let proof = if entry.is_global { recovery::PASSED } else { recovery::BY_ITSELF };
+        let from = end - proof.bins as i64;
         (from > entry.onset_bin + LEAST_AGE as i64)
-            .then(|| self.all_back(place, from, end, recovery::BY_ITSELF))
+            .then(|| self.all_back(place, from, end, proof))
             .flatten()
             .map(|ln_factor| (None, ln_factor))
     }
@@ -687,22 +720,18 @@ impl Engine {
     /// The least evidence over all signals that they are back since `from`, if it suffices for each.
     fn all_back(&self, place: usize, from: i64, end: i64, proof: Proof) -> Option<f64> {
         let entry = self.book.get(place);
+        let strongest = entry.incident.signals.iter().map(|signal| signal.log_e).fold(0.0, f64::max);
         let mut least = f64::INFINITY;
         let mut asked = 0usize;
         for signal in &entry.incident.signals {
-            let Some(track) = self
-                .routes
-                .get(&signal.series)
-                .and_then(|route| route.numerators.iter().find(|track| self.tracks[**track].name == signal.signal))
-            else {
-                continue;
-            };
-            let track = &self.tracks[*track];
+            let Some(track) = self.find(&signal.series, &signal.signal) else { continue };
             let is_level = signal.per.is_none();
             let needed = if is_level { proof.level_bins } else { proof.bins };
             let from = if needed > proof.bins { from.min(end - needed as i64).max(entry.onset_bin) } else { from };
             let (ln_factor, bins) = recovery::back(track, &signal.effect, signal.direction, from, end);
-            if bins < needed || ln_factor < proof.ln_factor {
+            // What joined on little evidence can give little: it must only not speak against.
+            let is_minor = signal.log_e < 0.3 * strongest;
+            if bins < needed || ln_factor < if is_minor { 0.0 } else { proof.ln_factor } {
                 return None;
             }
             asked += 1;

@@ -17,8 +17,8 @@ pub fn evidence(candidate: &Candidate<'_>, onsets: &PerAge, end: i64, bin_s: i64
     let exposure = &candidate.exposure;
     let deploy = exposure.deploy();
     let best = (0..AGES.len()).max_by(|a, b| onsets[*a].total_cmp(&onsets[*b])).unwrap_or(0);
-    let onset_s = ((end - AGES[best] as i64 - 1) * bin_s) as f64;
-    let mass = exposure.mass(onset_s - bin_s as f64, onset_s + bin_s as f64).max(1e-9);
+    let onset_s = ((end - AGES[best] as i64) * bin_s) as f64;
+    let mass = exposure.mass(onset_s - 2.0 * bin_s as f64, onset_s).max(1e-9);
     // Against a deploy whose effect may begin at any moment within an hour.
     let flat = 2.0 * bin_s as f64 / 3600.0;
     let wait = onset_s - exposure.live_s();

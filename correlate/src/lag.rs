@@ -15,9 +15,9 @@ pub struct Exposure<'d> {
     now_s: f64,
 }
 
-/// How the wait from full exposure to onset is spread: shares and means in seconds of exponential laws. Three in four
+/// How the wait from full exposure to onset is spread: shares and means in seconds of exponential laws. Four in five
 /// regressions show with the first requests, some need a cache or a queue to fill, a few wait for a job or a peak.
-const WAITS: [(f64, f64); 3] = [(0.75, 45.0), (0.20, 240.0), (0.05, 1800.0)];
+const WAITS: [(f64, f64); 3] = [(0.80, 30.0), (0.15, 150.0), (0.05, 1800.0)];
 
 /// After this many seconds since it was live, a deploy is no longer a suspect by itself: 99 % of [`WAITS`] has passed.
 pub const SUSPECT_S: i64 = 3000;
@@ -116,9 +116,9 @@ impl<'d> Exposure<'d> {
     /// between 5 and 15 %; a rollback goes back to what worked.
     pub fn prior(&self) -> f64 {
         let by_kind = match self.deploy.kind {
-            Kind::Rollback => 0.008,
-            Kind::Migration => 0.07,
-            Kind::Deploy | Kind::Config | Kind::Flag | Kind::Infra => 0.06,
+            Kind::Rollback => 0.01,
+            Kind::Migration => 0.1,
+            Kind::Deploy | Kind::Config | Kind::Flag | Kind::Infra => 0.1,
         };
         let canceled = self.deploy.status == Status::Canceled && self.is_live();
         if canceled { 0.5 * by_kind } else { by_kind }

@@ -16,7 +16,7 @@
 use deployline_schemas::signal::Bad;
 
 use crate::{
-    grid::{AGES, PerAge},
+    grid::{self, PerAge},
     normal::{LogSum, ln_phi},
     window::Window,
 };
@@ -141,7 +141,7 @@ impl Noise {
     }
 
     /// The step statistic at every second quiet moment of the baseline: how much wider than N(0, 1) it spreads.
-    /// `values` have their trend taken out.
+    /// `values` have their trend taken out. A horizon that fits in only n times has been seen n times: by √(1 + 1/n) wider.
     fn placebo_scale(&self, values: &[f64]) -> [f32; HORIZONS.len()] {
         let sums = Sums::of(values, f64::from(self.phi), 0.0);
         let mut largest = 1.0f64;
@@ -156,7 +156,7 @@ impl Noise {
                 // Long horizons have few independent windows: never less than the shorter one shows, by half.
                 largest = spread.max(1.0).max(1.0 + 0.5 * (largest - 1.0));
             }
-            largest as f32
+            (largest * (1.0 + horizon as f64 / values.len() as f64).sqrt()) as f32
         })
     }
 
@@ -363,7 +363,7 @@ impl Sums {
     }
 
     fn each(&self, template: Template, noise: &Noise, scale: Scale, direction: Bad) -> PerAge {
-        AGES.map(|age| match self.len().checked_sub(age) {
+        grid::evaluate(|age| match self.len().checked_sub(age) {
             Some(onset) if onset > 0 => {
                 let statistic = self.statistic(template, onset, age, self.len());
                 self.ln_factor(statistic, age, noise, scale, direction)

@@ -16,7 +16,7 @@
 use deployline_schemas::signal::Bad;
 
 use crate::{
-    grid::{AGES, PerAge},
+    grid::{self, PerAge},
     normal::LogSum,
     window::{ONSET_BINS, Window},
 };
@@ -186,7 +186,7 @@ impl Sums {
 
     /// ln BF of a step for each candidate onset.
     pub fn steps(&self, direction: Bad, dispersion: Dispersion) -> PerAge {
-        AGES.map(|age| if age >= self.len() { 0.0 } else { self.ln_factor(age, age, direction, dispersion) })
+        grid::evaluate(|age| if age >= self.len() { 0.0 } else { self.ln_factor(age, age, direction, dispersion) })
     }
 }
 

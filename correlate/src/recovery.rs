@@ -26,6 +26,10 @@ pub struct Proof {
 pub const ROLLED_BACK: Proof = Proof { bins: 6, level_bins: 6, ln_factor: 4.0 };
 /// After another change of the same service.
 pub const CHANGED: Proof = Proof { bins: 30, level_bins: 60, ln_factor: 8.0 };
+/// For what moved all services at once and no deploy did: five minutes.
+pub const PASSED: Proof = Proof { bins: 30, level_bins: 30, ln_factor: 4.0 };
+/// For one signal to be watched again while its incident is open: two minutes.
+pub const RELEASED: Proof = Proof { bins: 12, level_bins: 12, ln_factor: 6.0 };
 /// With no change at all: 15 and 40 minutes.
 pub const BY_ITSELF: Proof = Proof { bins: 90, level_bins: 240, ln_factor: 8.0 };
 

@@ -18,7 +18,7 @@
 //! culprits at once do not look like a global incident, and a service that moved does not by itself accuse its callers'. The weights over their sum are the probabilities.
 
 use crate::{
-    grid::{AGES, PerAge, span},
+    grid::{AGES, PerAge},
     lag::{self, Exposure},
     normal::{LogSum, ln_mix},
     scope,
@@ -151,11 +151,10 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The onsets that a candidate stands for, in Unix seconds: a change within a bin shows in the next full one.
+    /// The onsets that a candidate stands for, in Unix seconds: a change within a bin shows in full in the next one.
     fn onsets_s(self, candidate: usize) -> (f64, f64) {
-        let (youngest, oldest) = span(candidate);
-        let start_of = |age: usize| ((self.end - age as i64 - 1) * self.bin_s) as f64;
-        (start_of(oldest) - self.bin_s as f64, start_of(youngest))
+        let start = ((self.end - AGES[candidate] as i64) * self.bin_s) as f64;
+        (start - self.bin_s as f64, start)
     }
 }
 
@@ -203,9 +202,7 @@ pub fn ln_local(candidates: &[Candidate<'_>], profile: &Profile, moment: Moment)
 
 fn organic(profile: &Profile) -> (f64, PerAge) {
     weigh(std::array::from_fn(|at| {
-        let (youngest, oldest) = span(at);
-        let shape = ln_blend(RAMPS, profile.step[at], profile.ramp[at]);
-        (ORGANIC_RATE * (oldest + 1 - youngest) as f64).ln() + shape
+        ORGANIC_RATE.ln() + ln_blend(RAMPS, profile.step[at], profile.ramp[at])
     }))
 }
 
@@ -271,8 +268,7 @@ fn passing(candidate: &Candidate<'_>, profile: &Profile, rivals: &Rivals, moment
 fn spike(profile: &Profile, rivals: &Rivals) -> f64 {
     let mut sum = LogSum::default();
     for (at, age) in AGES.into_iter().enumerate() {
-        let (youngest, oldest) = span(at);
-        let rate = ORGANIC_SPIKE_RATE * (oldest + 1 - youngest) as f64;
+        let rate = ORGANIC_SPIKE_RATE;
         // Half of all spikes are over within a minute, few last longer than five.
         let survival = |bins: usize| (-(bins as f64) / 9.0).exp();
         sum.add((rate * survival(age)).ln() + profile.step[at]);
@@ -287,7 +283,6 @@ fn spike(profile: &Profile, rivals: &Rivals) -> f64 {
 
 fn global(profile: &Profile, neighbors: &[Neighbor<'_>]) -> (f64, PerAge) {
     weigh(std::array::from_fn(|at| {
-        let (youngest, oldest) = span(at);
         let others: f64 = neighbors
             .iter()
             .map(|neighbor| {
@@ -295,20 +290,19 @@ fn global(profile: &Profile, neighbors: &[Neighbor<'_>]) -> (f64, PerAge) {
                 [(1.0 - GLOBAL_REACH).ln(), moved].into_iter().collect::<LogSum>().ln()
             })
             .sum();
-        (GLOBAL_RATE * (oldest + 1 - youngest) as f64).ln() + profile.step[at] + others
+        GLOBAL_RATE.ln() + profile.step[at] + others
     }))
 }
 
 fn spread(open: &Spreading, profile: &Profile) -> (f64, PerAge) {
     weigh(std::array::from_fn(|at| {
-        let (youngest, oldest) = span(at);
-        // Within half a minute of the incident's own onset four times in five, else within some minutes after it.
-        let each = (youngest..=oldest).map(|age| match (age.abs_diff(open.age), age < open.age) {
-            (apart, _) if apart <= 3 => 0.8 / 7.0,
-            (apart, true) => 0.2 / 30.0 * (-(apart as f64) / 30.0).exp(),
+        // Within half a minute of the incident's own onset nearly always, else within some minutes after it.
+        let share = match (AGES[at].abs_diff(open.age), AGES[at] < open.age) {
+            (apart, _) if apart <= 3 => 0.95 / 7.0,
+            (apart, true) => 0.05 / 30.0 * (-(apart as f64) / 30.0).exp(),
             _ => 0.0,
-        });
-        let mass = open.reach * each.sum::<f64>();
+        };
+        let mass = open.reach * share;
         if mass > 0.0 { mass.ln() + ln_blend(RAMPS, profile.step[at], profile.ramp[at]) } else { f64::NEG_INFINITY }
     }))
 }

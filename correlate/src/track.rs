@@ -108,6 +108,12 @@ impl Track {
         }
     }
 
+    /// Its share in the service's evidence, relative to the others: error ratios stand alone, latencies come in several
+    /// percentiles of the same requests.
+    pub fn weight(&self) -> f64 {
+        if self.kind == SignalKind::Ratio { 2.0 } else { 1.0 }
+    }
+
     /// Takes a value of the series.
     pub fn put(&mut self, bin: i64, value: f64) {
         self.window.put(bin, value);
@@ -244,7 +250,7 @@ pub fn onset(weights: &PerAge, end: i64, bin_s: i64) -> Option<(Onset, usize)> {
     if total.is_nan() || total <= 0.0 {
         return None;
     }
-    let best = (0..AGES.len()).max_by(|a, b| density(weights, *a).total_cmp(&density(weights, *b)))?;
+    let best = (0..AGES.len()).max_by(|a, b| weights[*a].total_cmp(&weights[*b]))?;
     let moment = |age: usize| UnixMillis::from_secs((end - age as i64) * bin_s);
     let (mut below, mut latest, mut earliest) = (0.0, AGES[0], AGES[AGES.len() - 1]);
     let mut latest_found = false;
@@ -260,9 +266,4 @@ pub fn onset(weights: &PerAge, end: i64, bin_s: i64) -> Option<(Onset, usize)> {
     }
     let at = AGES[best];
     Some((Onset { at: moment(at), earliest: moment(earliest.max(at)), latest: moment(latest.min(at)) }, at))
-}
-
-fn density(weights: &PerAge, candidate: usize) -> f64 {
-    let (youngest, oldest) = crate::grid::span(candidate);
-    weights[candidate] / (oldest + 1 - youngest) as f64
 }

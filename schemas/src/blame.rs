@@ -29,7 +29,7 @@ pub struct Evidence {
 /// When a change began: the likeliest moment and the band that holds it with 90 % probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Onset {
-    /// The likeliest moment: the end of the first changed interval.
+    /// The likeliest moment: the start of the first interval that is changed throughout.
     pub at: UnixMillis,
     /// Start of the 90 % band.
     pub earliest: UnixMillis,
