@@ -1,4 +1,4 @@
-//! Charts of series with the deploys drawn on them.
+//! Charts of series with the deploys drawn on them, and Graphite's target language.
 //!
 //! A [`Chart`] holds everything that a picture depends on; [`svg`] and [`png`] draw it. The same chart gives the same
 //! bytes. Nothing here reads a clock, a file or a socket.
@@ -24,6 +24,8 @@ mod raster;
 mod svg;
 
 mod paint;
+
+pub mod graphite;
 
 pub use chart::{AreaMode, Chart, DeployMark, Line, LineStyle, MarkVerdict, Shape, Unit};
 pub use layout::{PlotArea, plot_area};

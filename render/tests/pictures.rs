@@ -1,4 +1,5 @@
 //! What the pictures promise: the deploy lines stand where and as they should, and the same chart gives the same bytes.
+#![allow(clippy::unwrap_used)] // The helpers are tests as well.
 
 mod sample;
 

@@ -69,15 +69,15 @@ impl<C: Canvas> Painter<'_, C> {
             let (start, end) = (mark.started_at.max(from), mark.ended_at.unwrap_or(until).min(until));
             (plot.column(start), plot.column(end.max(start)) + 1)
         };
-        let is_marked =
-            |index: usize| layout.stems.stems.iter().any(|stem| stem.marked && stem.members.contains(&index));
+        let singled: Vec<usize> =
+            layout.stems.stems.iter().filter(|stem| stem.marked).map(|stem| stem.members.start).collect();
         let (mut plain, mut marked) = (Vec::new(), Vec::new());
         for (index, mark) in layout.stems.marks.iter().enumerate() {
             let (left, right) = columns(mark);
             if right - left < 3 {
                 continue;
             }
-            if mark.verdict.gravity() >= 2 && is_marked(index) {
+            if singled.contains(&index) {
                 marked.push((left, right, self.verdict_color(mark.verdict)));
             } else {
                 plain.push((left, right));
