@@ -1,5 +1,7 @@
 //! Every hook on real payloads: what each becomes is a snapshot, read by eye when it changes.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test panic as the test does")]
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use deployline_ingest::hooks::{self, HookConfig, HookRequest, Received};
