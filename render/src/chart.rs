@@ -3,7 +3,10 @@
 use deployline_schemas::{Deploy, UnixMillis, deploy::Kind};
 use jiff::tz::TimeZone;
 
-use crate::palette::{Rgb, Theme};
+use crate::{
+    graphite::Series,
+    palette::{Rgb, Theme},
+};
 
 /// Smallest and largest width or height of a picture, in pixels. What lies outside is drawn at the nearest.
 pub const SIZE_LIMITS: (u32, u32) = (80, 4096);
@@ -89,6 +92,59 @@ pub struct Line {
     pub step_s: Option<i64>,
     /// How it is drawn.
     pub style: LineStyle,
+}
+
+impl From<&Series> for Line {
+    /// A series of a target as it is drawn: its name, its values, and what its graph functions ask for.
+    fn from(series: &Series) -> Self {
+        let options = &series.options;
+        let style = LineStyle {
+            color: options.color.as_deref().and_then(named_color),
+            width: options.line_width,
+            dash: options.dashed,
+            alpha: if options.invisible { Some(0.0) } else { options.alpha },
+            shape: if options.infinite { Shape::Infinite } else { Shape::Slope },
+        };
+        Self {
+            label: series.name.clone(),
+            timestamps_s: series.timestamps_s().collect(),
+            values: series.values.clone(),
+            step_s: Some(series.step_s),
+            style,
+        }
+    }
+}
+
+/// A colour by a name of Graphite's, or by six or eight hexadecimal digits; the opacity of the latter is left out.
+pub fn named_color(name: &str) -> Option<Rgb> {
+    let digits = name.trim_start_matches('#');
+    if matches!(digits.len(), 6 | 8) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let channel = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).ok();
+        return Some((channel(0)?, channel(2)?, channel(4)?));
+    }
+    Some(match name.to_ascii_lowercase().as_str() {
+        "black" => (0, 0, 0),
+        "white" => (255, 255, 255),
+        "blue" => (100, 100, 255),
+        "green" => (0, 200, 0),
+        "red" => (200, 0, 50),
+        "yellow" => (255, 255, 0),
+        "orange" => (255, 165, 0),
+        "purple" => (200, 100, 255),
+        "brown" => (150, 100, 50),
+        "aqua" => (0, 150, 150),
+        "gray" | "grey" => (175, 175, 175),
+        "magenta" => (255, 0, 255),
+        "pink" => (255, 100, 100),
+        "gold" => (200, 200, 0),
+        "rose" => (200, 150, 200),
+        "darkblue" => (0, 0, 255),
+        "darkgreen" => (0, 255, 0),
+        "darkred" => (255, 0, 0),
+        "darkgray" | "darkgrey" => (111, 111, 111),
+        "cyan" => (0, 255, 255),
+        _ => return None,
+    })
 }
 
 /// How one series is drawn; the default leaves everything to the theme.

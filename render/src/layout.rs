@@ -203,7 +203,7 @@ pub(crate) const SMALL: f64 = 0.92;
 pub(crate) const SWATCH: f64 = 1.6;
 
 /// The window with its ends in order and apart, and far enough inside the range of i64 to subtract.
-fn window(chart: &Chart) -> (UnixMillis, UnixMillis) {
+pub(crate) fn window(chart: &Chart) -> (UnixMillis, UnixMillis) {
     const FAR_MS: i64 = 1 << 58;
     let from = chart.from.0.clamp(-FAR_MS, FAR_MS);
     (UnixMillis(from), UnixMillis(chart.until.0.clamp(-FAR_MS, FAR_MS).max(from + 1000)))

@@ -22,6 +22,7 @@ mod canvas;
 
 mod raster;
 mod svg;
+mod tty;
 
 mod paint;
 
@@ -30,6 +31,7 @@ pub mod graphite;
 pub use chart::{AreaMode, Chart, DeployMark, Line, LineStyle, MarkVerdict, Shape, Unit};
 pub use layout::{PlotArea, plot_area};
 pub use palette::Theme;
+pub use tty::{Terminal, tty};
 
 /// The chart as an SVG document, with real text, and titles and descriptions for screen readers.
 pub fn svg(chart: &Chart) -> String {

@@ -3,7 +3,7 @@
 //! Shapes are drawn by exact area coverage (R. Levien's font-rs, 2016): each edge adds its signed area to the pixels
 //! it crosses, and one sweep along the rows sums them up. The cost grows with edges plus pixels, not with their product.
 
-use std::{collections::HashMap, convert::Infallible};
+use std::{cell::RefCell, collections::HashMap, convert::Infallible};
 
 use ab_glyph_rasterizer::{Point, Rasterizer, point};
 use image::{
@@ -26,18 +26,26 @@ pub(crate) struct Raster {
     height: usize,
     rgb: Vec<u8>,
     mask: Rasterizer,
-    glyphs: HashMap<GlyphKey, Option<Coverage>>,
 }
 
 /// A glyph as drawn: weight, glyph, size and place between two pixels, both in eighths.
 type GlyphKey = (bool, u16, i32, i32);
+
+/// Most drawn glyphs that a thread keeps, some 20 MB at usual sizes; then it begins again.
+const MAX_GLYPHS: usize = 50_000;
+
+thread_local! {
+    /// Glyphs drawn before. A chart's labels are the same few characters over and over, and drawing their outlines
+    /// took a third of a picture's time.
+    static GLYPHS: RefCell<HashMap<GlyphKey, Option<Coverage>>> = RefCell::default();
+}
 
 impl Raster {
     /// A picture all in one colour.
     pub fn new(width: u32, height: u32, paper: Rgb) -> Self {
         let (width, height) = (width as usize, height as usize);
         let rgb = [paper.0, paper.1, paper.2].repeat(width * height);
-        Self { width, height, rgb, mask: Rasterizer::new(0, 0), glyphs: HashMap::new() }
+        Self { width, height, rgb, mask: Rasterizer::new(0, 0) }
     }
 
     /// The picture as PNG.
@@ -275,7 +283,10 @@ impl DrawingBackend for Raster {
         // A baseline on the grid keeps the feet of the letters sharp.
         let baseline = (f64::from(y) / f64::from(SUB) + face.cap_height() * size / 2.0).round() as i32;
         let color = style.color();
-        let mut glyphs = std::mem::take(&mut self.glyphs);
+        let mut glyphs = GLYPHS.take();
+        if glyphs.len() > MAX_GLYPHS {
+            glyphs.clear();
+        }
         for character in text.chars() {
             let (id, advance) = face.glyph(character);
             // Quarters of a pixel keep the letters evenly apart; finer would only miss the cache.
@@ -290,7 +301,7 @@ impl DrawingBackend for Raster {
             }
             pen_x += f64::from(advance) * size;
         }
-        self.glyphs = glyphs;
+        GLYPHS.set(glyphs);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 mod sample;
 
-use deployline_render::{Chart, Line, MarkVerdict, Theme, plot_area, png, svg};
+use deployline_render::{Chart, Line, MarkVerdict, Terminal, Theme, plot_area, png, svg, tty};
 use deployline_schemas::UnixMillis;
 use image::RgbImage;
 
@@ -155,6 +155,7 @@ fn nothing_asked_for_brings_the_drawing_down() {
             };
             assert!(svg(&chart).ends_with("</svg>\n"));
             assert!(!png(&chart).is_empty());
+            assert!(!tty(&chart, Terminal { columns: 80, rows: 20, color: false }).is_empty());
         }
     }
 }
@@ -168,4 +169,20 @@ fn snapshots() {
     );
     let empty = Chart { title: "Nothing here".to_owned(), width: 800, height: 400, ..Chart::default() };
     insta::assert_snapshot!("empty", svg(&empty));
+}
+
+#[test]
+fn the_terminal_shows_the_same_with_and_without_colour() {
+    let mut chart = sample::regression(800, 400);
+    chart.deploys[0].title = Some("\u{1b}[2Jgone\u{7}".to_owned());
+    let without = tty(&chart, Terminal { columns: 100, rows: 16, color: false });
+    insta::assert_snapshot!("terminal", without);
+    assert!(!without.contains('\u{1b}'));
+    let with = tty(&chart, Terminal { columns: 100, rows: 16, color: true });
+    let mut stripped = String::new();
+    for (index, part) in with.split("\u{1b}[").enumerate() {
+        stripped.push_str(if index == 0 { part } else { part.split_once('m').unwrap().1 });
+    }
+    assert_eq!(stripped, without);
+    assert!(tty(&Chart::default(), Terminal { columns: 0, rows: 0, color: true }).contains("UTC"));
 }
