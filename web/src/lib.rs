@@ -1,1 +1,57 @@
 //! Every HTTP route, and the pages.
+//!
+//! [`App`] holds the parts, [`serve`] answers until it is told to stop. Handlers read through `library` on threads that
+//! may block; what pages look like is pure ([`page`]), and errors become answers in one place ([`error`]).
+//! No mathematics here.
+
+pub mod config;
+
+pub mod app;
+
+pub mod server;
+
+mod routes;
+
+mod guard;
+
+mod body;
+
+mod query;
+
+pub mod moment;
+
+mod hooks;
+
+mod library;
+
+pub mod verdict;
+
+mod api;
+
+mod blame;
+
+mod series;
+
+mod graph;
+
+mod stream;
+
+mod health;
+
+pub mod exposition;
+
+mod pages;
+
+pub mod page;
+
+mod response;
+
+pub mod error;
+
+pub use app::{App, Parts};
+pub use config::WebConfig;
+pub use error::WebError;
+pub use server::{listen, serve};
+
+#[cfg(test)]
+mod fixtures;

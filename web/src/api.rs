@@ -1,0 +1,103 @@
+//! `GET /api/v1/deploys`, `/api/v1/incidents`: lists and single entries as JSON.
+
+use deployline_schemas::{Deploy, Incident, UnixMillis};
+use deployline_store::catalog::{DeployQuery, IncidentQuery};
+use serde::Serialize;
+use warp::{Reply, reply::Response};
+
+use crate::{app::App, error::WebError, library::blocking, page::DeployRow, query::Query, verdict::DeployVerdict};
+
+/// Rows of a page when none are asked for, and at most.
+const LIMITS: (usize, usize) = (50, 1000);
+
+/// A deploy with its verdict.
+#[derive(Debug, Serialize)]
+struct Judged {
+    #[serde(flatten)]
+    deploy: Deploy,
+    verdict: DeployVerdict,
+}
+
+impl From<DeployRow> for Judged {
+    fn from(DeployRow { deploy, verdict }: DeployRow) -> Self {
+        Self { deploy, verdict }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Deploys {
+    deploys: Vec<Judged>,
+    /// Asks for the next page, given back as `cursor`; null on the last.
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Incidents {
+    incidents: Vec<Incident>,
+    /// Asks for the next page, given back as `cursor`; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// What a list of deploys is asked for: `service`, `environment`, `kind`, `from`, `until`, `limit`, `cursor`.
+///
+/// # Errors
+/// [`WebError::Refused`] that names the parameter.
+pub fn deploy_query(query: &Query, now: UnixMillis) -> Result<DeployQuery, WebError> {
+    Ok(DeployQuery {
+        service: query.text("service"),
+        environment: query.text("environment"),
+        kind: query.word("kind")?,
+        from: query.moment("from", now)?,
+        until: query.moment("until", now)?,
+        cursor: query.text("cursor"),
+        limit: query.count("limit", LIMITS.0, (1, LIMITS.1))?,
+    })
+}
+
+fn incident_query(query: &Query, now: UnixMillis) -> Result<IncidentQuery, WebError> {
+    Ok(IncidentQuery {
+        service: query.text("service"),
+        environment: query.text("environment"),
+        state: query.word("state")?,
+        from: query.moment("from", now)?,
+        until: query.moment("until", now)?,
+        cursor: query.text("cursor"),
+        limit: query.count("limit", LIMITS.0, (1, LIMITS.1))?,
+    })
+}
+
+/// `GET /api/v1/deploys`: latest start first.
+pub async fn deploys(app: App, query: Query) -> Result<Response, WebError> {
+    let query = deploy_query(&query, (app.parts.clock)())?;
+    let answer = blocking(&app, move |library| {
+        let page = library.deploys(&query)?;
+        let deploys = library.judged(page.items)?.into_iter().map(Judged::from).collect();
+        Ok(Deploys { deploys, next_cursor: page.next })
+    });
+    Ok(warp::reply::json(&answer.await?).into_response())
+}
+
+/// `GET /api/v1/deploys/{id}`
+pub async fn deploy(app: App, id: String) -> Result<Response, WebError> {
+    let answer = blocking(&app, move |library| {
+        let mut rows = library.judged(vec![library.deploy(&id)?])?;
+        rows.pop().map(Judged::from).ok_or(WebError::NotFound { what: "deploy", id })
+    });
+    Ok(warp::reply::json(&answer.await?).into_response())
+}
+
+/// `GET /api/v1/incidents`: last opened first.
+pub async fn incidents(app: App, query: Query) -> Result<Response, WebError> {
+    let query = incident_query(&query, (app.parts.clock)())?;
+    let answer = blocking(&app, move |library| {
+        let page = library.incidents(&query)?;
+        Ok(Incidents { incidents: page.items, next_cursor: page.next })
+    });
+    Ok(warp::reply::json(&answer.await?).into_response())
+}
+
+/// `GET /api/v1/incidents/{id}`
+pub async fn incident(app: App, id: String) -> Result<Response, WebError> {
+    let answer = blocking(&app, move |library| library.incident(&id));
+    Ok(warp::reply::json(&answer.await?).into_response())
+}

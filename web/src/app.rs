@@ -1,0 +1,83 @@
+//! What every request can reach.
+
+use std::sync::Arc;
+
+use deployline_bus::Bus;
+use deployline_correlate::Settings;
+use deployline_ingest::{door::Door, projector::Change};
+use deployline_schemas::time::Clock;
+use deployline_store::{Catalog, Store};
+use tokio::sync::{Semaphore, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::WebConfig,
+    exposition::{Exposition, Requests},
+};
+
+/// Most hook bodies in memory at once: with 1 MiB each, 128 MiB. Further ones get 429.
+const MAX_BODIES: usize = 128;
+
+/// Adds somebody's counters to `/metrics`.
+pub type Collector = Arc<dyn Fn(&mut Exposition) + Send + Sync>;
+
+/// The parts that the web serves from; made by whoever composes the process.
+pub struct Parts {
+    /// The `[web]` section.
+    pub config: WebConfig,
+    /// The series.
+    pub store: Store,
+    /// Deploys and incidents.
+    pub catalog: Catalog,
+    /// For `/readyz`.
+    pub bus: Bus,
+    /// Takes hooks and deploys in.
+    pub door: Door,
+    /// What the projector has applied, for `/api/v1/stream`.
+    pub changes: broadcast::Sender<Change>,
+    /// What series mean, who calls whom, and how the correlator judges.
+    pub settings: Settings,
+    /// What time it is.
+    pub clock: Clock,
+    /// Counters of other parts for `/metrics`.
+    pub collectors: Vec<Collector>,
+}
+
+/// The web application. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// The parts, and the bounds on what goes on at once.
+#[doc(hidden)]
+pub struct Inner {
+    pub parts: Parts,
+    pub bodies: Arc<Semaphore>,
+    pub drawings: Arc<Semaphore>,
+    pub streams: Arc<Semaphore>,
+    pub requests: Requests,
+    /// Ends the streams; a child of the server's token once it runs.
+    pub stop: CancellationToken,
+}
+
+impl App {
+    /// The application over its parts. `stop` ends its open streams.
+    pub fn new(parts: Parts, stop: CancellationToken) -> Self {
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Inner {
+            bodies: semaphore(MAX_BODIES),
+            drawings: semaphore(parts.config.max_drawings),
+            streams: semaphore(parts.config.max_streams),
+            requests: Requests::default(),
+            parts,
+            stop,
+        }))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

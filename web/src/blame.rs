@@ -1,0 +1,266 @@
+//! `GET /api/v1/blame` and `/blame`: which deploy broke this series?
+//!
+//! Where an incident is on record that moved the series around the moment, its suspects are the answer, so that blame and
+//! alert never disagree. Else the correlator's own engine runs over the hour before.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use deployline_correlate::{Engine, Settings, window};
+use deployline_notify::links;
+use deployline_schemas::{
+    Incident, UnixMillis,
+    blame::{Blame, Verdict},
+    incident::{IncidentState, MovedSignal},
+};
+use warp::{Reply, reply::Response};
+
+use crate::{
+    app::App,
+    error::WebError,
+    library::{Library, blocking},
+    page::{self, BlameView, Drawing},
+    query::Query,
+    response,
+    series::Drawn,
+};
+
+/// How long after the moment asked about the series is still looked at: long enough to confirm a change.
+const AFTER: Duration = Duration::from_secs(600);
+/// How far back a deploy may have begun and still be a suspect.
+const DEPLOY_HORIZON: Duration = Duration::from_secs(7 * 3600);
+/// Most deploys that are weighed.
+const MAX_DEPLOYS: usize = 1000;
+/// An onset this much later than the moment asked about still answers it: people point a little early.
+const EARLY: Duration = Duration::from_secs(120);
+/// Fewer datapoints than this say nothing.
+const MIN_DATAPOINTS: usize = 30;
+/// Series that the page offers to pick.
+const N_KNOWN: usize = 200;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    series: Option<String>,
+    signal: Option<String>,
+    service: Option<String>,
+    at: UnixMillis,
+}
+
+impl Asked {
+    /// Reads `series`, or `signal` with `service`, and `at` (now, if not said).
+    ///
+    /// # Errors
+    /// [`WebError::Refused`] that names the parameter.
+    pub fn parse(query: &Query, now: UnixMillis) -> Result<Self, WebError> {
+        let series = query.text("series").or_else(|| query.text("metric"));
+        let (signal, service) = (query.text("signal"), query.text("service"));
+        if series.is_none() && (signal.is_none() || service.is_none()) {
+            return Err(WebError::parameter("series", "say which: `series`, or `signal` with `service`"));
+        }
+        let at = query.moment("at", now)?.unwrap_or(now);
+        if at > now {
+            return Err(WebError::parameter("at", "that moment is yet to come"));
+        }
+        Ok(Self { series, signal, service, at })
+    }
+}
+
+/// `GET /api/v1/blame`
+pub async fn json(app: App, query: Query) -> Result<Response, WebError> {
+    let asked = Asked::parse(&query, (app.parts.clock)())?;
+    let settings = app.parts.settings.clone();
+    let blame = blocking(&app, move |library| ask(library, settings, &asked)).await?;
+    Ok(warp::reply::json(&blame).into_response())
+}
+
+/// `GET /blame`: the same as a page, with a form. What is wrong with the question stands on the page.
+pub async fn page(app: App, query: Query) -> Result<Response, WebError> {
+    let now = (app.parts.clock)();
+    let series = query.text("series").or_else(|| query.text("metric"));
+    let at = query.text("at");
+    let is_asked = series.is_some() || query.get("signal").is_some();
+    let settings = app.parts.settings.clone();
+    let view = blocking(&app, move |library| {
+        let mut view = BlameView {
+            now,
+            series: series.clone().unwrap_or_default(),
+            at: at.clone().unwrap_or_default(),
+            answer: None,
+            problem: None,
+            graph: None,
+            known: known(library),
+        };
+        if !is_asked {
+            return Ok(view);
+        }
+        let outcome = Asked::parse(&query, now).and_then(|asked| ask(library, settings, &asked));
+        match outcome {
+            Ok(blame) => {
+                view.series.clone_from(&blame.series);
+                view.graph = Some(graph(&blame));
+                let suspects = library.suspects(&blame.suspects)?;
+                view.answer = Some((blame, suspects));
+            }
+            Err(error @ (WebError::Refused { .. } | WebError::NotFound { .. })) => {
+                view.problem = Some(format!("{error}."))
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(view)
+    });
+    Ok(response::html(&page::blame(&view.await?)))
+}
+
+/// The series around the moment.
+fn graph(blame: &Blame) -> Drawing {
+    let from = blame.at.minus(Duration::from_secs(45 * 60));
+    let until = blame.at.plus(Duration::from_secs(15 * 60));
+    let target = links::encode(&blame.series);
+    let url = format!("/graph.svg?target={target}&from={}&until={}", from.as_secs(), until.as_secs());
+    Drawing { title: blame.series.clone(), url }
+}
+
+/// Series of known signals, to pick from.
+fn known(library: &Library) -> Vec<String> {
+    let patterns = library.signals.iter().map(|signal| signal.series_of("*"));
+    let mut names: Vec<String> = Vec::new();
+    for pattern in patterns {
+        let room = N_KNOWN.saturating_sub(names.len());
+        let matching = library.store().matching(&pattern);
+        names.extend(matching.iter().take(room).map(|(_, name)| name.to_string()));
+    }
+    names
+}
+
+/// Answers a question. Blocks: reads an hour of a few series and judges it.
+///
+/// # Errors
+/// [`WebError::NotFound`] for a series that has no datapoint, or a failed read.
+pub fn ask(library: &Library, settings: Settings, asked: &Asked) -> Result<Blame, WebError> {
+    let drawn = match (&asked.series, &asked.signal, &asked.service) {
+        (Some(series), _, _) => library.target(series, 1).pop(),
+        (None, Some(signal), Some(service)) => library.signal(signal, service).into_iter().next(),
+        _ => None,
+    };
+    let Some(drawn) = drawn else {
+        let id = asked.series.clone().or_else(|| asked.signal.clone()).unwrap_or_default();
+        return Err(WebError::NotFound { what: "series", id });
+    };
+    let known = library.incidents_between(asked.at.minus(EARLY), asked.at.plus(EARLY))?;
+    if let Some(blame) = known.iter().filter_map(|incident| answer(incident, &drawn, asked.at)).next() {
+        return Ok(blame);
+    }
+    judge(library, settings, &drawn, asked.at)
+}
+
+/// What an incident says of a series at a moment, if it moved it then.
+fn answer(incident: &Incident, drawn: &Drawn, at: UnixMillis) -> Option<Blame> {
+    if incident.state == IncidentState::Wrong {
+        return None;
+    }
+    let is_meant = |moved: &&MovedSignal| moved.series == drawn.series || moved.per.as_ref() == Some(&drawn.series);
+    let moved = incident.signals.iter().find(is_meant)?;
+    let began = moved.onset.earliest.minus(EARLY) <= at;
+    let lasted = incident.ended_at.is_none_or(|ended_at| at <= ended_at);
+    (began && lasted).then(|| Blame {
+        series: drawn.series.clone(),
+        service: Some(moved.service.clone()),
+        at,
+        verdict: Verdict::Regressed,
+        onset: Some(moved.onset),
+        effect: Some(moved.effect),
+        suspects: incident.suspects.clone(),
+        summary: incident.summary.clone(),
+    })
+}
+
+/// Runs the engine over the series' signals around the moment, as the live correlator would have.
+fn judge(library: &Library, settings: Settings, drawn: &Drawn, at: UnixMillis) -> Result<Blame, WebError> {
+    let blame = |verdict, summary: String| Blame {
+        series: drawn.series.clone(),
+        service: drawn.service.clone(),
+        at,
+        verdict,
+        onset: None,
+        effect: None,
+        suspects: Vec::new(),
+        summary,
+    };
+    let Some(service) = &drawn.service else {
+        let summary = "no [[signal]] says what this series means, so that nothing can be concluded from it".to_owned();
+        return Ok(blame(Verdict::Inconclusive, summary));
+    };
+    let until = at.plus(AFTER).min(library.now);
+    let span_s = window::BINS as i64 * settings.bin_s.max(1);
+    let from = UnixMillis::from_secs(at.as_secs().saturating_sub(span_s));
+    let signals = library.signals.iter().filter(|signal| {
+        signal.service_of(&drawn.series).is_some()
+            || signal.per.as_deref().is_some_and(|per| per.replace("{service}", service) == drawn.series)
+    });
+    let mut by_stamp: BTreeMap<i64, Vec<(String, f64)>> = BTreeMap::new();
+    let mut n_datapoints = 0;
+    for line in signals.flat_map(|signal| library.lines_of(signal, service)) {
+        for series in [Some(&line.series), line.per.as_ref()].into_iter().flatten() {
+            let plain = Drawn::plain(series, &[]);
+            let columns = library.line(&plain, (from, until))?;
+            if *series == drawn.series {
+                n_datapoints = n_datapoints.max(columns.values.len());
+            }
+            for (timestamp_s, value) in columns.timestamps_s.into_iter().zip(columns.values) {
+                by_stamp.entry(timestamp_s).or_default().push((series.clone(), value));
+            }
+        }
+    }
+    let mut engine = Engine::new(Settings { lateness_ms: 0, ..settings });
+    for deploy in library.deploys_between(at.minus(DEPLOY_HORIZON), until, MAX_DEPLOYS)? {
+        engine.observe_deploy(&deploy);
+    }
+    for (timestamp_s, points) in by_stamp {
+        for (series, value) in points {
+            engine.observe(&series, timestamp_s, value);
+        }
+        let _ = engine.advance(UnixMillis::from_secs(timestamp_s));
+    }
+    let found = engine.incidents().filter_map(|incident| answer(incident, drawn, at)).last();
+    Ok(found.unwrap_or_else(|| match n_datapoints {
+        n if n < MIN_DATAPOINTS => {
+            blame(Verdict::Inconclusive, format!("{n} datapoints around that time: too few to tell"))
+        }
+        _ => blame(Verdict::Unchanged, "nothing changed for the worse around that time, beyond chance".to_owned()),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    fn parse(raw: &str) -> Result<Asked, String> {
+        let now = "2026-11-23T14:30:00Z".parse().unwrap();
+        Asked::parse(&Query::parse(raw).unwrap(), now).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_question_names_a_series_or_a_signal() {
+        assert_eq!(parse("series=a.b&at=14:03").unwrap().at.to_string(), "2026-11-23T14:03:00.000Z");
+        assert!(parse("signal=x&service=y").is_ok());
+        assert_eq!(parse("signal=x").unwrap_err(), "say which: `series`, or `signal` with `service`");
+        assert_eq!(parse("series=a&at=now%2B1h").unwrap_err(), "that moment is yet to come");
+    }
+
+    #[test]
+    fn an_incident_answers_for_its_series_while_it_lasts() {
+        let incident = fixtures::incident();
+        let at = |clock: &str| -> UnixMillis { format!("2026-11-23T{clock}Z").parse().unwrap() };
+        let answers = |series: &str, clock: &str| {
+            let drawn = Drawn::plain(series, &[]);
+            let incident = Incident { ended_at: Some(at("14:15:00")), ..incident.clone() };
+            answer(&incident, &drawn, at(clock)).is_some()
+        };
+        assert!(answers("stats.counters.checkout.http.5xx.count", "14:03:00"));
+        assert!(answers("stats.counters.checkout.http.requests.count", "14:01:00"), "a little early");
+        assert!(!answers("stats.counters.checkout.http.5xx.count", "13:30:00"));
+        assert!(!answers("stats.counters.checkout.http.5xx.count", "14:16:00"));
+        assert!(!answers("stats.counters.search.http.5xx.count", "14:03:00"));
+    }
+}

@@ -1,0 +1,90 @@
+//! Who may ask: tokens, and no writes from other people's pages.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use warp::http::{HeaderMap, Method, StatusCode, header};
+
+use crate::{config::Token, error::WebError};
+
+/// Lets a request through, or says why not.
+///
+/// Hooks prove themselves by their own secrets; health checks and the style sheet tell nothing.
+///
+/// # Errors
+/// [`WebError::Unauthorized`], or [`WebError::Refused`] for a write that a browser sends on behalf of another site.
+pub fn admit(tokens: &[Token], method: &Method, path: &str, headers: &HeaderMap) -> Result<(), WebError> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    // Every current browser says so of its own accord, and no script on a page can change it. Programs do not send it.
+    if *method != Method::GET
+        && *method != Method::HEAD
+        && text("sec-fetch-site").is_some_and(|site| site == "cross-site")
+    {
+        return Err(WebError::Refused {
+            status: StatusCode::FORBIDDEN,
+            code: "cross_site",
+            message: "another site's page may not write here".to_owned(),
+            field: None,
+        });
+    }
+    let is_open =
+        path.starts_with("/hooks/") || path.starts_with("/assets/") || path == "/healthz" || path == "/readyz";
+    if tokens.is_empty() || is_open {
+        return Ok(());
+    }
+    let offered = headers.get(header::AUTHORIZATION).and_then(|value| offered(value.to_str().ok()?));
+    match offered.is_some_and(|offered| tokens.iter().any(|token| token.is(&offered))) {
+        true => Ok(()),
+        false => Err(WebError::Unauthorized),
+    }
+}
+
+/// The token of a Bearer header, or the password of a Basic one.
+fn offered(authorization: &str) -> Option<String> {
+    let (scheme, value) = authorization.split_once(' ')?;
+    let value = value.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(value.to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let pair = String::from_utf8(BASE64_STANDARD.decode(value).ok()?).ok()?;
+        return pair.split_once(':').map(|(_, password)| password.to_owned());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(method: Method, path: &str, name: &str, value: &str, expected: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        let outcome = admit(&[Token::new("one"), Token::new("sesame")], &method, path, &headers);
+        assert_eq!(outcome.map_or_else(|error| error.to_string(), |()| "ok".to_owned()), expected, "{path} {value}");
+    }
+
+    #[test]
+    fn a_token_opens_everything() {
+        let refused = "this address needs a token: send `Authorization: Bearer TOKEN`";
+        check(Method::GET, "/", "authorization", "Bearer sesame", "ok");
+        // `any:sesame`
+        check(Method::GET, "/", "authorization", "Basic YW55OnNlc2FtZQ==", "ok");
+        check(Method::GET, "/", "authorization", "Bearer sesam", refused);
+        check(Method::GET, "/", "authorization", "Basic ???", refused);
+        check(Method::GET, "/", "accept", "*/*", refused);
+        check(Method::POST, "/hooks/github", "accept", "*/*", "ok");
+        check(Method::GET, "/healthz", "accept", "*/*", "ok");
+    }
+
+    #[test]
+    fn other_sites_pages_may_not_write() {
+        check(
+            Method::POST,
+            "/hooks/deployinator",
+            "sec-fetch-site",
+            "cross-site",
+            "another site's page may not write here",
+        );
+        check(Method::POST, "/hooks/deployinator", "sec-fetch-site", "none", "ok");
+    }
+}

@@ -1,0 +1,244 @@
+//! What pages, API and graphs read: store and catalog, put together.
+//!
+//! Every method blocks for milliseconds; handlers call them through [`blocking`].
+
+use std::collections::BTreeMap;
+
+use deployline_notify::alert;
+use deployline_render::Line;
+use deployline_schemas::{
+    Deploy, Incident, UnixMillis,
+    blame::Suspect,
+    incident::IncidentState,
+    signal::{Services, Signal},
+};
+use deployline_store::{
+    Catalog, Store, StoreError,
+    catalog::{DeployQuery, IncidentQuery, MAX_PAGE, Page},
+};
+
+use crate::{
+    app::App,
+    error::WebError,
+    page::{DeployRow, SuspectRow},
+    series::{Drawn, quotient},
+    verdict::DeployVerdict,
+};
+
+/// How long before an incident opened its suspects can have been deployed: the correlator looks back no further.
+const LONGEST_REACH_MS: i64 = 86_400_000;
+
+/// A view of store and catalog for one request.
+#[derive(Clone)]
+pub struct Library {
+    store: Store,
+    catalog: Catalog,
+    /// What series mean.
+    pub signals: Vec<Signal>,
+    /// Who calls whom.
+    pub services: Services,
+    /// The moment of the request.
+    pub now: UnixMillis,
+}
+
+/// Runs `work` on a thread that may block, with the library of this moment.
+///
+/// # Errors
+/// Those of `work`.
+pub async fn blocking<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce(&Library) -> Result<T, WebError> + Send + 'static,
+) -> Result<T, WebError> {
+    let library = Library::new(app);
+    let joined = tokio::task::spawn_blocking(move || work(&library)).await;
+    joined.map_err(|panic| WebError::internal("finish a request", panic))?
+}
+
+fn reading(error: StoreError) -> WebError {
+    WebError::store("read the catalog", error)
+}
+
+impl Library {
+    /// The library at this moment.
+    pub fn new(app: &App) -> Self {
+        let parts = &app.parts;
+        Self {
+            store: parts.store.clone(),
+            catalog: parts.catalog.clone(),
+            signals: parts.settings.signals.clone(),
+            services: parts.settings.services.clone(),
+            now: (parts.clock)(),
+        }
+    }
+
+    /// The store of series.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// One deploy.
+    ///
+    /// # Errors
+    /// [`WebError::NotFound`], or a failed read.
+    pub fn deploy(&self, id: &str) -> Result<Deploy, WebError> {
+        let deploy = self.catalog.deploy(id).map_err(reading)?;
+        deploy.ok_or_else(|| WebError::NotFound { what: "deploy", id: id.to_owned() })
+    }
+
+    /// One incident.
+    ///
+    /// # Errors
+    /// [`WebError::NotFound`], or a failed read.
+    pub fn incident(&self, id: &str) -> Result<Incident, WebError> {
+        let incident = self.catalog.incident(id).map_err(reading)?;
+        incident.ok_or_else(|| WebError::NotFound { what: "incident", id: id.to_owned() })
+    }
+
+    /// A page of deploys.
+    ///
+    /// # Errors
+    /// A cursor that no page gave, or a failed read.
+    pub fn deploys(&self, query: &DeployQuery) -> Result<Page<Deploy>, WebError> {
+        self.catalog.deploys(query).map_err(reading)
+    }
+
+    /// A page of incidents.
+    ///
+    /// # Errors
+    /// A cursor that no page gave, or a failed read.
+    pub fn incidents(&self, query: &IncidentQuery) -> Result<Page<Incident>, WebError> {
+        self.catalog.incidents(query).map_err(reading)
+    }
+
+    /// The last `limit` deploys that overlap a window, latest first.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn deploys_between(&self, from: UnixMillis, until: UnixMillis, limit: usize) -> Result<Vec<Deploy>, WebError> {
+        let query = DeployQuery { from: Some(from), until: Some(until), limit, ..DeployQuery::default() };
+        self.deploys(&query).map(|page| page.items)
+    }
+
+    /// The last thousand incidents that overlap a window, latest first. An incident is opened only after it began, so the
+    /// upper end is taken generously.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn incidents_between(&self, from: UnixMillis, until: UnixMillis) -> Result<Vec<Incident>, WebError> {
+        let until = UnixMillis(until.0.saturating_add(LONGEST_REACH_MS));
+        let query = IncidentQuery { from: Some(from), until: Some(until), limit: MAX_PAGE, ..IncidentQuery::default() };
+        self.incidents(&query).map(|page| page.items)
+    }
+
+    /// Deploys with their verdicts, in the same order. Looks at the incidents from the earliest of them on.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn judged(&self, deploys: Vec<Deploy>) -> Result<Vec<DeployRow>, WebError> {
+        let (Some(first), Some(last)) =
+            (deploys.iter().map(|d| d.started_at).min(), deploys.iter().map(|d| d.exposed_at()).max())
+        else {
+            return Ok(Vec::new());
+        };
+        let incidents = self.incidents_between(first, last)?;
+        let row = |deploy: Deploy| DeployRow { verdict: DeployVerdict::new(&deploy, &incidents, self.now), deploy };
+        Ok(deploys.into_iter().map(row).collect())
+    }
+
+    /// Suspects with the deploys behind them.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn suspects(&self, suspects: &[Suspect]) -> Result<Vec<SuspectRow>, WebError> {
+        let row = |suspect: &Suspect| {
+            let deploy = suspect.deploy_id.as_deref().map(|id| self.catalog.deploy(id)).transpose().map_err(reading)?;
+            Ok(SuspectRow { suspect: suspect.clone(), deploy: deploy.flatten() })
+        };
+        suspects.iter().map(row).collect()
+    }
+
+    /// The deploy that is suspected most, where one is and the catalog has it.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn leading(&self, incident: &Incident) -> Result<Option<Deploy>, WebError> {
+        let id = incident.leading_suspect().and_then(|suspect| suspect.deploy_id.as_deref());
+        Ok(id.map(|id| self.catalog.deploy(id)).transpose().map_err(reading)?.flatten())
+    }
+
+    /// Every deploy that an alert about `incident` names.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn named(&self, incident: &Incident) -> Result<BTreeMap<String, Deploy>, WebError> {
+        let deploys = alert::deploy_ids(incident).into_iter().filter_map(|id| self.catalog.deploy(&id).transpose());
+        deploys.map(|deploy| deploy.map(|deploy| (deploy.id.clone(), deploy)).map_err(reading)).collect()
+    }
+
+    /// The lines of a plain name or a glob, at most `limit`, in order of names.
+    pub fn target(&self, target: &str, limit: usize) -> Vec<Drawn> {
+        if let Some(name) =
+            deployline_schemas::series::canonical(target).ok().filter(|name| self.store.lookup(name).is_some())
+        {
+            return vec![Drawn::plain(&name, &self.signals)];
+        }
+        self.store.matching(target).iter().take(limit).map(|(_, name)| Drawn::plain(name, &self.signals)).collect()
+    }
+
+    /// The lines of a service's signal: one for each configured pattern of that name which has a series.
+    pub fn signal(&self, name: &str, service: &str) -> Vec<Drawn> {
+        let named = self.signals.iter().filter(|signal| signal.name == name);
+        named.flat_map(|signal| self.lines_of(signal, service)).collect()
+    }
+
+    /// The lines of one signal of one service; several where its pattern has a `*`.
+    pub fn lines_of(&self, signal: &Signal, service: &str) -> Vec<Drawn> {
+        let pattern = signal.series_of(service);
+        if !pattern.contains('*') {
+            let per = signal.per_of(service);
+            let known = self.store.lookup(&pattern).is_some();
+            return known.then(|| Drawn::of_signal(signal, service, &pattern, per)).into_iter().collect();
+        }
+        // A denominator with a `*` of its own cannot be paired; such a signal is drawn by its numerators.
+        let per = signal.per_of(service).filter(|per| !per.contains('*'));
+        let matching = self.store.matching(&pattern);
+        matching.iter().map(|(_, series)| Drawn::of_signal(signal, service, series, per.clone())).collect()
+    }
+
+    /// The datapoints of a line within a window.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn line(&self, drawn: &Drawn, window: (UnixMillis, UnixMillis)) -> Result<Line, WebError> {
+        // Stamps are ends of intervals: the one that ends with the window belongs to it.
+        let (from_s, until_s) = (window.0.as_secs(), window.1.as_secs().saturating_add(1));
+        let read = |name: &str| match self.store.lookup(name) {
+            Some(series) => {
+                self.store.read(series, from_s, until_s).map_err(|error| WebError::store("read a series", error))
+            }
+            None => Ok(deployline_store::Columns::default()),
+        };
+        let columns = read(&drawn.series)?;
+        let (timestamps_s, values) = match &drawn.per {
+            Some(per) => quotient(&columns, &read(per)?),
+            None => (columns.timestamps, columns.values),
+        };
+        Ok(Line { label: drawn.label.clone(), timestamps_s, values, ..Line::default() })
+    }
+
+    /// The names of the first signals of a service that have a series, each once, in the order of the configuration.
+    pub fn signals_of(&self, service: &str, limit: usize) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for signal in &self.signals {
+            if names.len() < limit && !names.contains(&signal.name) && !self.lines_of(signal, service).is_empty() {
+                names.push(signal.name.clone());
+            }
+        }
+        names
+    }
+}
+
+/// Whether an incident still lasts.
+pub fn lasts(incident: &Incident) -> bool {
+    matches!(incident.state, IncidentState::Suspected | IncidentState::Confirmed)
+}

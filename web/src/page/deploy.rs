@@ -1,0 +1,129 @@
+//! `/d/{id}`: one deploy.
+
+use deployline_notify::{alert, figures, links};
+use deployline_schemas::{Incident, UnixMillis, deploy::Status};
+use maud::{Markup, html};
+
+use super::{
+    document,
+    parts::{DeployRow, Drawing, SuspectRow, clock, deploy_item, drawing, moved, outside, suspects, verdict},
+};
+
+/// What the page shows.
+#[derive(Debug, Clone)]
+pub struct DeployView {
+    /// What time it is.
+    pub now: UnixMillis,
+    /// The deploy.
+    pub row: DeployRow,
+    /// The incidents in which it is a suspect, newest first, each with its ranked suspects.
+    pub incidents: Vec<(Incident, Vec<SuspectRow>)>,
+    /// Other deploys of the half hour around it.
+    pub neighbours: Vec<DeployRow>,
+    /// Its service's signals around it.
+    pub graphs: Vec<Drawing>,
+}
+
+/// The page.
+pub fn deploy(view: &DeployView) -> Markup {
+    let deploy = &view.row.deploy;
+    let raw = serde_json::to_string_pretty(deploy).unwrap_or_default();
+    document(
+        &alert::change(deploy),
+        html! {
+            h1 { (alert::change(deploy)) " " (verdict(&view.row.verdict)) }
+            p.lead { (sentence(view)) }
+            @if let Some(title) = &deploy.title { p.title { (title) } }
+            p.links {
+                (outside(deploy.diff_url.as_deref(), "Diff")) " " (outside(deploy.url.as_deref(), "Where it ran")) " "
+                @if let Some(id) = &deploy.rollback_of { a href=(links::deploy("", id)) { "The deploy that it takes back" } }
+            }
+            @for (incident, rows) in &view.incidents {
+                section.card {
+                    h2 { a href=(links::incident("", &incident.id)) { (figures::one_line(&incident.summary)) } }
+                    (moved(&incident.signals, view.now))
+                    h3 { "Suspects" }
+                    (suspects(rows, view.now))
+                }
+            }
+            @for graph in &view.graphs { (drawing(graph)) }
+            @if !deploy.commits.is_empty() {
+                section {
+                    h2 { "Commits" }
+                    ul.commits { @for commit in &deploy.commits { li {
+                        code { (figures::revision(&commit.id)) } " "
+                        (commit.message.as_deref().map(figures::one_line).unwrap_or_default())
+                        @if let Some(author) = &commit.author { span.meta { " by " (author) } }
+                        " " (outside(commit.url.as_deref(), "open"))
+                    } } }
+                }
+            }
+            @if !view.neighbours.is_empty() {
+                section {
+                    h2 { "Deploys around it" }
+                    ul.deploys { @for row in &view.neighbours { (deploy_item(row, view.now)) } }
+                }
+            }
+            details { summary { "The deploy as JSON" } pre { code { (raw) } } }
+        },
+    )
+}
+
+/// Who, what, where, when, and what came of it, in one sentence.
+fn sentence(view: &DeployView) -> Markup {
+    let deploy = &view.row.deploy;
+    let came = match deploy.status {
+        Status::Queued => "is queued",
+        Status::Started => "is under way",
+        Status::Canceled => "was canceled",
+        Status::Failed => "failed",
+        Status::Succeeded => "went live",
+    };
+    html! {
+        (deploy.service)
+        @if let Some(version) = &deploy.version { " " code { (figures::revision(version)) } }
+        @if let Some(actor) = &deploy.actor { " by " b { (actor) } }
+        " " (came) " in " (deploy.environment) " at " (clock(deploy.exposed_at(), view.now))
+        @match &view.row.verdict.summary {
+            Some(summary) => { ": " b { (figures::one_line(summary)) } "." }
+            None => { "." }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fixtures, verdict::DeployVerdict};
+
+    #[test]
+    fn the_page_tells_what_the_deploy_did() {
+        let now = "2026-11-23T14:20:00Z".parse().unwrap();
+        let mut deploys = fixtures::deploys().into_iter();
+        let deploy = deploys.next().unwrap();
+        let incident = fixtures::incident();
+        let rows = incident.suspects.iter().map(|suspect| SuspectRow {
+            suspect: suspect.clone(),
+            deploy: fixtures::deploys().into_iter().find(|d| Some(&d.id) == suspect.deploy_id.as_ref()),
+        });
+        let view = DeployView {
+            now,
+            row: DeployRow { verdict: DeployVerdict::new(&deploy, &[incident.clone()], now), deploy },
+            incidents: vec![(incident.clone(), rows.collect())],
+            neighbours: vec![],
+            graphs: vec![],
+        };
+        let html = super::deploy(&view).into_string();
+        for part in [
+            "by <b>ana</b>",
+            "14:02:05 UTC",
+            "24× (19–30)",
+            "began 5 s after it was live",
+            "none of the deploys",
+            "&lt;b&gt;totals",
+        ] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        assert!(!html.contains("href=\"javascript:"), "{html}");
+    }
+}

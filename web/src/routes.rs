@@ -1,0 +1,261 @@
+//! Every route, and what is done for each of them: admission, counting, headers, errors.
+
+use std::{convert::Infallible, future::Future};
+
+use warp::{
+    Filter, Rejection,
+    filters::BoxedFilter,
+    http::{HeaderMap, Method, StatusCode, header},
+    path::{FullPath, Tail},
+    reply::Response,
+};
+
+use crate::{
+    api,
+    app::App,
+    blame, body,
+    error::{Problem, WebError, recover},
+    graph::{Format, GraphQuery, draw},
+    guard, health,
+    hooks::{self, Incoming},
+    library::blocking,
+    page, pages,
+    query::Query,
+    response, stream,
+};
+
+/// How long a picture waits for its turn.
+const DRAWING_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// All routes over one application. Answers every request, errors included.
+pub fn routes(app: App) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let admitted = admission(app.clone());
+    let answered = admitted.and(all(app.clone())).recover(recover).unify();
+    warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).and(answered).map(
+        move |method: Method, path: FullPath, headers: HeaderMap, mut answer: Response| {
+            if let Some(problem) = answer.extensions().get::<Problem>().filter(|_| wants_html(&headers)) {
+                let page = page::problem(answer.status(), problem);
+                answer = dressed(answer, &page);
+            }
+            response::harden(answer.headers_mut());
+            app.requests.count(route_of(&method, path.as_str()), answer.status());
+            answer
+        },
+    )
+}
+
+/// The same answer with a page as its body.
+fn dressed(answer: Response, page: &maud::Markup) -> Response {
+    let (mut parts, _) = answer.into_parts();
+    let (page_parts, body) = response::html(page).into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(page_parts.headers);
+    Response::from_parts(parts, body)
+}
+
+/// Whether a person's browser asks: those name HTML, programs name JSON or anything.
+fn wants_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
+fn admission(app: App) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and_then(move |method: Method, path: FullPath, headers: HeaderMap| {
+            let admitted = guard::admit(&app.parts.config.tokens, &method, path.as_str(), &headers);
+            async move { admitted.map_err(Rejection::from) }
+        })
+        .untuple_one()
+}
+
+fn all(app: App) -> BoxedFilter<(Response,)> {
+    let incoming = hook(app.clone()).or(deploys_in(app.clone())).unify();
+    let api = api_routes(app.clone());
+    let pages = page_routes(app.clone());
+    let others = graph_routes(app.clone()).or(operations(app)).unify().or(assets()).unify();
+    incoming.or(api).unify().or(pages).unify().or(others).unify().boxed()
+}
+
+/// Hands the application to a handler and its outcome to warp.
+fn with(app: App) -> impl Filter<Extract = (App,), Error = Infallible> + Clone {
+    warp::any().map(move || app.clone())
+}
+
+/// The query, decoded; an absent one is empty.
+fn query() -> impl Filter<Extract = (Query,), Error = Rejection> + Clone {
+    raw_query().and_then(|raw: String| async move { Query::parse(&raw).map_err(Rejection::from) })
+}
+
+fn raw_query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+/// Adapts a handler's error to warp's.
+async fn answer(outcome: impl Future<Output = Result<Response, WebError>>) -> Result<Response, Rejection> {
+    outcome.await.map_err(Rejection::from)
+}
+
+/// One decoded path segment.
+fn id() -> impl Filter<Extract = (String,), Error = Rejection> + Clone {
+    warp::path::param::<String>().and(warp::path::end()).and_then(|segment: String| async move {
+        let decoded =
+            form_urlencoded::parse(segment.replace('+', "%2B").as_bytes()).next().map(|(text, _)| text.into_owned());
+        decoded.ok_or_else(warp::reject::not_found)
+    })
+}
+
+fn hook(app: App) -> BoxedFilter<(Response,)> {
+    let rest = warp::path::tail().map(|tail: Tail| tail.as_str().to_owned());
+    warp::path!("hooks" / String / ..)
+        .and(rest)
+        .and(warp::post())
+        .and(incoming(app))
+        .and_then(|name: String, rest: String, app: App, headers: HeaderMap, query: String, body: bytes::Bytes| {
+            answer(async move { hooks::receive(&app, Incoming { name, rest, headers, query, body }).await })
+        })
+        .boxed()
+}
+
+fn deploys_in(app: App) -> BoxedFilter<(Response,)> {
+    warp::path!("api" / "v1" / "deploys")
+        .and(warp::post())
+        .and(incoming(app))
+        .and_then(|app: App, headers: HeaderMap, query: String, body: bytes::Bytes| {
+            let incoming = Incoming { name: hooks::API.to_owned(), rest: String::new(), headers, query, body };
+            answer(async move { hooks::receive(&app, incoming).await })
+        })
+        .boxed()
+}
+
+/// Headers, query and body of a request that brings something. As many bodies as are allowed are in memory at once:
+/// further ones are put off before a byte of them is read.
+fn incoming(app: App) -> impl Filter<Extract = (App, HeaderMap, String, bytes::Bytes), Error = Rejection> + Clone {
+    let read = with(app.clone()).and(warp::body::stream()).and_then(|app: App, stream| async move {
+        let Ok(_slot) = app.bodies.try_acquire() else {
+            return Err(Rejection::from(WebError::Busy {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                code: "too_many_requests",
+                message: "too many requests at once; nothing was taken",
+                retry_after: std::time::Duration::from_secs(1),
+                source: None,
+            }));
+        };
+        body::read(stream).await.map_err(Rejection::from)
+    });
+    with(app).and(warp::header::headers_cloned()).and(raw_query()).and(read)
+}
+
+fn api_routes(app: App) -> BoxedFilter<(Response,)> {
+    let get = |app: &App| warp::get().and(with(app.clone()));
+    let deploys = warp::path!("api" / "v1" / "deploys")
+        .and(get(&app))
+        .and(query())
+        .and_then(|app, query| answer(api::deploys(app, query)));
+    let deploy = warp::path!("api" / "v1" / "deploys" / ..)
+        .and(id())
+        .and(get(&app))
+        .and_then(|id, app| answer(api::deploy(app, id)));
+    let incidents = warp::path!("api" / "v1" / "incidents")
+        .and(get(&app))
+        .and(query())
+        .and_then(|app, query| answer(api::incidents(app, query)));
+    let incident = warp::path!("api" / "v1" / "incidents" / ..)
+        .and(id())
+        .and(get(&app))
+        .and_then(|id, app| answer(api::incident(app, id)));
+    let blame = warp::path!("api" / "v1" / "blame")
+        .and(get(&app))
+        .and(query())
+        .and_then(|app, query| answer(blame::json(app, query)));
+    let stream = warp::path!("api" / "v1" / "stream")
+        .and(get(&app))
+        .and_then(|app: App| answer(async move { stream::open(&app) }));
+    deploys.or(deploy).unify().or(incidents).unify().or(incident).unify().or(blame).unify().or(stream).unify().boxed()
+}
+
+fn page_routes(app: App) -> BoxedFilter<(Response,)> {
+    let get = |app: &App| warp::get().and(with(app.clone()));
+    let home = warp::path::end().and(get(&app)).and(query()).and_then(|app, query| answer(pages::home(app, query)));
+    let deploy = warp::path!("d" / ..).and(id()).and(get(&app)).and_then(|id, app| answer(pages::deploy(app, id)));
+    let incident =
+        warp::path!("incidents" / ..).and(id()).and(get(&app)).and_then(|id, app| answer(pages::incident(app, id)));
+    let blame = warp::path!("blame").and(get(&app)).and(query()).and_then(|app, query| answer(blame::page(app, query)));
+    home.or(deploy).unify().or(incident).unify().or(blame).unify().boxed()
+}
+
+fn graph_routes(app: App) -> BoxedFilter<(Response,)> {
+    let route = |name: &'static str, format: Format| {
+        warp::path(name)
+            .and(warp::path::end())
+            .and(warp::get())
+            .and(with(app.clone()))
+            .and(query())
+            .and_then(move |app, query| answer(graph(app, query, format)))
+    };
+    route("graph.png", Format::Png).or(route("graph.svg", Format::Svg)).unify().boxed()
+}
+
+async fn graph(app: App, query: Query, format: Format) -> Result<Response, WebError> {
+    let query = GraphQuery::parse(&query, (app.parts.clock)())?;
+    let turn = tokio::time::timeout(DRAWING_PATIENCE, std::sync::Arc::clone(&app.drawings).acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else {
+        return Err(WebError::Busy {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "too_many_drawings",
+            message: "too many pictures are being drawn; `web.max_drawings` allows more",
+            retry_after: DRAWING_PATIENCE,
+            source: None,
+        });
+    };
+    let picture = blocking(&app, move |library| {
+        // Held by the thread that draws: a caller who goes away must not make room for one more.
+        let _turn = turn;
+        draw(library, &query, format)
+    });
+    let content_type = match format {
+        Format::Png => "image/png",
+        Format::Svg => "image/svg+xml; charset=utf-8",
+    };
+    Ok(response::bytes(content_type, picture.await?))
+}
+
+fn operations(app: App) -> BoxedFilter<(Response,)> {
+    let get = |app: &App| warp::get().and(with(app.clone()));
+    let metrics =
+        warp::path!("metrics").and(get(&app)).and_then(|app| answer(async move { Ok(health::metrics(app).await) }));
+    let alive = warp::path!("healthz").and(warp::get()).map(health::alive);
+    let ready = warp::path!("readyz").and(get(&app)).and_then(|app| answer(health::ready(app)));
+    metrics.or(alive).unify().or(ready).unify().boxed()
+}
+
+fn assets() -> BoxedFilter<(Response,)> {
+    let style = warp::path!("assets" / "style.css").map(|| response::asset("text/css; charset=utf-8", page::STYLE));
+    let icon = warp::path!("assets" / "icon.svg").map(|| response::asset("image/svg+xml", page::ICON));
+    warp::get().and(style.or(icon).unify()).boxed()
+}
+
+/// A route's name for the counters: a fixed set, whatever is asked for.
+fn route_of(method: &Method, path: &str) -> &'static str {
+    let mut parts = path.trim_matches('/').split('/');
+    match (parts.next().unwrap_or_default(), parts.next(), parts.next()) {
+        ("", None, None) => "home",
+        ("hooks", _, _) => "hooks",
+        ("api", Some("v1"), Some("deploys")) if *method == Method::POST => "deploys_in",
+        ("api", Some("v1"), Some("deploys")) => "deploys",
+        ("api", Some("v1"), Some("incidents")) => "incidents",
+        ("api", Some("v1"), Some("blame")) => "blame",
+        ("api", Some("v1"), Some("stream")) => "stream",
+        ("graph.png" | "graph.svg", None, None) => "graph",
+        ("d" | "incidents" | "blame", _, None) => "page",
+        ("metrics" | "healthz" | "readyz", None, None) => "operations",
+        ("assets", _, _) => "assets",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests;
