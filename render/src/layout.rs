@@ -227,8 +227,14 @@ fn legend(chart: &Chart, font: f64, left: f64, width: f64, n_rows: usize, y: &mu
     // No more than could fit with a few letters each; the rest is counted.
     let n_possible = n_names.min(((width + gap) / (swatch + gap + 4.0 * font)) as usize * n_rows);
     let mut names: Vec<String> = (0..n_possible).map(full).collect();
-    let total: f64 = names.iter().map(|name| swatch + gap + face.width(name, size)).sum();
-    if n_possible < n_names || total > (width + gap) * n_rows as f64 * 0.8 {
+    let (mut n_full_rows, mut end) = (1, 0.0);
+    for entry in names.iter().map(|name| swatch + face.width(name, size)) {
+        if end > 0.0 && end + entry > width {
+            (n_full_rows, end) = (n_full_rows + 1, 0.0);
+        }
+        end += entry + gap;
+    }
+    if n_possible < n_names || n_full_rows > n_rows {
         // Too long to stand in full: what all of them share can go first.
         let labels: Vec<&str> = chart.lines.iter().map(|line| line.label.as_str()).collect();
         let (head, tail) = shared(&labels);

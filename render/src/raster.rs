@@ -35,8 +35,7 @@ type GlyphKey = (bool, u16, i32, i32);
 const MAX_GLYPHS: usize = 50_000;
 
 thread_local! {
-    /// Glyphs drawn before. A chart's labels are the same few characters over and over, and drawing their outlines
-    /// took a third of a picture's time.
+    /// Glyphs drawn before: a chart's labels are the same few characters over and over.
     static GLYPHS: RefCell<HashMap<GlyphKey, Option<Coverage>>> = RefCell::default();
 }
 
