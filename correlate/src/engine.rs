@@ -25,6 +25,9 @@ use crate::{
 
 /// Fewest changed bins before a deploy is named: a restart is over by then.
 const LEAST_AGE: usize = 4;
+/// No deploy is named while the belief that nothing happened at all is above this: attribution may be shared, but a change that
+/// may be chance is looked at for some minutes more. Peeking every bin for an hour makes 1 in 20 come up by itself.
+const MOST_NOTHING: f64 = 0.04;
 /// Fewest changed bins before a change is told that no deploy explains.
 const LEAST_AGE_UNEXPLAINED: usize = 30;
 /// Every signal is looked at once in so many bins even with no deploy near.
@@ -35,6 +38,8 @@ const MEASURE_BINS: i64 = 30;
 const RELEASE_BINS: i64 = 720;
 /// Evidence from which a further signal counts as moved with the service.
 const MOVED_LN: f64 = 3.0;
+/// Evidence that a signal of another service needs to join an incident.
+const JOINED_LN: f64 = 5.0;
 /// Smallest effects worth telling, as a factor.
 const LEAST_FACTOR: f64 = 1.04;
 /// The engine skips ahead when it was not asked for longer than this many bins.
@@ -262,7 +267,13 @@ impl Engine {
         for place in self.book.open() {
             let back: Vec<String> = if end % ROUND_BINS == 0 { self.released(place, end) } else { Vec::new() };
             let entry = self.book.get_mut(place);
-            entry.held.retain(|held| end - held.onset_bin < RELEASE_BINS && !back.contains(&held.series));
+            let stale = |onset_bin: i64| end - onset_bin >= RELEASE_BINS;
+            for held in entry.held.iter().filter(|held| stale(held.onset_bin)) {
+                for track in self.routes.get(&held.series).iter().flat_map(|route| &route.numerators) {
+                    self.tracks[*track].start_over(end);
+                }
+            }
+            entry.held.retain(|held| !stale(held.onset_bin) && !back.contains(&held.series));
             for held in &entry.held {
                 for track in self.routes.get(&held.series).iter().flat_map(|route| &route.numerators) {
                     let window = &mut self.tracks[*track].window;
@@ -493,13 +504,18 @@ impl Engine {
         let onset_bin = end - age as i64;
         match first.cause {
             Cause::Spread(incident) if probability > 0.5 && age >= LEAST_AGE => {
-                let moved = self.moved(place, end, onset_bin, &onset);
+                let mut moved = self.moved(place, end, onset_bin, &onset);
+                moved.retain(|(signal, _)| signal.log_e > JOINED_LN);
                 let entry = self.book.get_mut(incident);
                 let took = !moved.is_empty();
                 moved.into_iter().for_each(|(signal, bin)| entry.hold(signal, bin));
                 took
             }
-            Cause::Deploy(index) if age >= LEAST_AGE && probability >= self.settings.alert_probability => {
+            Cause::Deploy(index)
+                if age >= LEAST_AGE
+                    && probability >= self.settings.alert_probability
+                    && posterior.sum(|cause| cause == Cause::Nothing) <= MOST_NOTHING =>
+            {
                 let moved = self.moved(place, end, onset_bin, &onset);
                 if moved.is_empty() {
                     return false;
@@ -731,7 +747,7 @@ impl Engine {
             let (ln_factor, bins) = recovery::back(track, &signal.effect, signal.direction, from, end);
             // What joined on little evidence can give little: it must only not speak against.
             let is_minor = signal.log_e < 0.3 * strongest;
-            if bins < needed || ln_factor < if is_minor { 0.0 } else { proof.ln_factor } {
+            if bins < needed || ln_factor < if is_minor { -2.0 } else { proof.ln_factor } {
                 return None;
             }
             asked += 1;

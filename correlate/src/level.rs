@@ -21,8 +21,8 @@ use crate::{
     window::Window,
 };
 
-/// How many bins before an onset set the level it is compared with: 20 minutes at 10 s.
-const LEVEL_BINS: usize = 120;
+/// How many bins before an onset set the level it is compared with: 30 minutes at 10 s.
+const LEVEL_BINS: usize = 180;
 /// How many bins the baseline's variance is worth against the variance since the onset.
 const VARIANCE_BINS: f64 = 24.0;
 /// Horizons at which the placebo scale is measured, in bins.
@@ -31,8 +31,12 @@ const HORIZONS: [usize; 6] = [2, 5, 10, 20, 40, 80];
 const LOG_SIZES: [f64; 3] = [0.08, 0.25, 0.7];
 /// The same for levels that are no logarithms, in standard deviations of the baseline.
 const PLAIN_SIZES: [f64; 3] = [2.0, 6.0, 18.0];
+/// How many windows of the expected spread the placebo scale is shrunk with.
+const WINDOWS_PRIOR: f64 = 6.0;
 /// A ramp of full height over so many bins: 40 minutes at 10 s.
 const RAMP_BINS: f64 = 240.0;
+/// Standard deviations of a ramp's height after [`RAMP_BINS`].
+const RAMP_SIZES: [f64; 2] = [0.3, 0.9];
 /// The smallest innovation's standard deviation that is believed: a constant series would make any change certain.
 const LEAST_SCALE: f64 = 0.004;
 
@@ -153,10 +157,16 @@ impl Noise {
                 .collect();
             if statistics.len() >= 20 {
                 let spread = (quantile(&mut statistics, 0.68)).max(quantile(&mut statistics, 0.95) / 1.96);
-                // Long horizons have few independent windows: never less than the shorter one shows, by half.
-                largest = spread.max(1.0).max(1.0 + 0.5 * (largest - 1.0));
+                // Long horizons have few independent windows: shrunk by as many windows of no excess, but never less than
+                // half of what the shorter horizon shows.
+                let windows = values.len() as f64 / horizon as f64;
+                let shrunk = ((WINDOWS_PRIOR + windows * spread * spread) / (WINDOWS_PRIOR + windows)).sqrt();
+                largest = shrunk.max(1.0).max(1.0 + 0.5 * (largest - 1.0));
+            } else {
+                // Never seen: a trend that the history is too short to show would look like a step.
+                largest *= 1.4;
             }
-            (largest * (1.0 + horizon as f64 / values.len() as f64).sqrt()) as f32
+            (largest * (1.0 + 0.5 * horizon as f64 / values.len() as f64).sqrt()) as f32
         })
     }
 
@@ -223,6 +233,7 @@ struct Statistic {
     information: f64,
     squares: f64,
     n: f64,
+    is_ramp: bool,
 }
 
 /// Prefix sums of the whitened series: any template at any onset costs O(1).
@@ -322,7 +333,7 @@ impl Sums {
             }
         }
         let q = h2 + h1 * h1 / m;
-        (q > 0.0).then(|| Statistic { z: dot / q.sqrt(), information: h2 * h2 / q, squares, n: all[0] })
+        (q > 0.0).then(|| Statistic { z: dot / q.sqrt(), information: h2 * h2 / q, squares, n: all[0], is_ramp: template == Template::Ramp })
     }
 
     /// The statistic of a change that fades by the factor `fade` each bin.
@@ -339,7 +350,7 @@ impl Sums {
             power *= fade;
         }
         let q = h2 + h1 * h1 / m;
-        (q > 0.0 && n > 0.0).then(|| Statistic { z: dot / q.sqrt(), information: h2 * h2 / q, squares, n })
+        (q > 0.0 && n > 0.0).then(|| Statistic { z: dot / q.sqrt(), information: h2 * h2 / q, squares, n, is_ramp: false })
     }
 
     fn ln_factor(&self, s: Option<Statistic>, horizon: usize, noise: &Noise, scale: Scale, direction: Bad) -> f64 {
@@ -391,12 +402,13 @@ fn ln_factor(s: &Statistic, sign: f64, noise: &Noise, scale: Scale) -> f64 {
     let variance = f64::from(noise.scale).powi(2);
     let total = VARIANCE_BINS * variance + s.squares;
     let gain = s.z * s.z;
-    let sizes = match scale {
-        Scale::Log => LOG_SIZES.map(|size| size * size / variance),
-        Scale::Asinh => PLAIN_SIZES.map(|size| size * size),
+    let (sizes, unit) = match scale {
+        Scale::Log if s.is_ramp => (RAMP_SIZES.as_slice(), variance),
+        Scale::Log => (LOG_SIZES.as_slice(), variance),
+        Scale::Asinh => (PLAIN_SIZES.as_slice(), 1.0),
     };
-    let each = sizes.map(|v| {
-        let vi = v * s.information;
+    let each = sizes.iter().map(|size| {
+        let vi = size * size / unit * s.information;
         let share = vi / (1.0 + vi);
         let left = (total - gain * share).max(1e-3 * total);
         let spread = (left / (VARIANCE_BINS + s.n)).sqrt();
@@ -405,7 +417,7 @@ fn ln_factor(s: &Statistic, sign: f64, noise: &Noise, scale: Scale) -> f64 {
             + std::f64::consts::LN_2
             + ln_phi(sign * s.z * share.sqrt() / spread)
     });
-    each.into_iter().collect::<LogSum>().ln() - (sizes.len() as f64).ln()
+    each.collect::<LogSum>().ln() - (sizes.len() as f64).ln()
 }
 
 /// The mean level and how many bins it rests on, over `[from, until)`, bins judged bad left out when asked.

@@ -29,6 +29,12 @@ pub mod incidents;
 
 pub mod recovery;
 
+mod reading;
+
+pub mod blame;
+
+pub mod impact;
+
 pub mod engine;
 
 pub mod replay;
@@ -36,5 +42,6 @@ pub mod replay;
 #[cfg(feature = "live")]
 pub mod live;
 
+pub use blame::{OtherSeries, Question, blame};
 pub use engine::Engine;
 pub use settings::Settings;

@@ -89,18 +89,47 @@ fn counts(window: &Window, bin: i64) -> Option<(f64, f64)> {
     Some((if events.is_finite() { events.max(0.0) } else { 0.0 }, trials.max(0.0)))
 }
 
+/// The events and trials that have left the window, fading with a half-life of two hours at 10 s: where errors are rare,
+/// an hour of them says little, and a lull in it makes the usual rate look like a rise.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Past {
+    events: f32,
+    trials: f32,
+    /// Bins before this one are in.
+    until: i64,
+}
+
+impl Past {
+    /// The factor for each bin.
+    const FADE: f64 = 0.999_04;
+    /// What an event of the past counts beside one of the window.
+    const SHARE: f64 = 0.7;
+
+    /// Takes in the bins before `until`.
+    pub fn take(&mut self, window: &Window, until: i64) {
+        for bin in self.until.max(window.oldest())..until {
+            let (events, trials) = counts(window, bin).unwrap_or_default();
+            self.events = (f64::from(self.events) * Self::FADE + events) as f32;
+            self.trials = (f64::from(self.trials) * Self::FADE + trials) as f32;
+        }
+        self.until = self.until.max(until);
+    }
+}
+
 /// Sums of events and trials up to each bin, for one moment.
 #[derive(Debug, Default)]
 pub struct Sums {
+    past: Past,
     events: Vec<f64>,
     trials: Vec<f64>,
     present: Vec<u32>,
 }
 
 impl Sums {
-    /// Adds up `[window.oldest(), end)`.
-    pub fn fill(&mut self, window: &Window, end: i64) {
-        self.fill_from(window, window.oldest(), end);
+    /// Adds up the window's bins before `end`, on top of the past.
+    pub fn fill(&mut self, window: &Window, past: Past, end: i64) {
+        self.past = past;
+        self.fill_from(window, window.oldest().max(past.until), end);
     }
 
     fn fill_from(&mut self, window: &Window, from: i64, end: i64) {
@@ -130,6 +159,7 @@ impl Sums {
     /// The baseline before an onset `age` bins ago, as `(a, b)` of its Gamma posterior.
     pub fn baseline(&self, age: usize, dispersion: Dispersion) -> (f64, f64) {
         let (k, n) = self.between(0, self.len().saturating_sub(age));
+        let (k, n) = (k + Past::SHARE * f64::from(self.past.events), n + Past::SHARE * f64::from(self.past.trials));
         let wide = dispersion.at(30);
         let shrink = (1.0 / wide).min(MOST_EVENTS / k.max(1.0));
         (k * shrink + 0.5, n * shrink)

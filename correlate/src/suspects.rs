@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! nothing            1
-//! deploy d           π_d · q_d · Σ_τ h_d(τ) · [0.9·e^L(τ) + 0.1·e^R(τ)] · own_d(τ)
+//! deploy d           π_d · q_d · Σ_τ h_d(τ) · [0.75·e^L(τ) + 0.25·e^R(τ)] · own_d(τ)
 //! restart blip of d  π_b · Σ_τ h_b(τ) · [S(age)·e^L(τ) + Σ_ℓ s(ℓ)·e^blip(τ,ℓ)]
 //! cold cache of d    π_c · Σ_τ h_d(τ) · e^fade(τ)
 //! organic            λ · Σ_τ e^L(τ)         the service itself, no deploy near
@@ -27,6 +27,11 @@ use crate::{
 
 /// Organic changes of a service: one in four days, for each bin of 10 s.
 const ORGANIC_RATE: f64 = 2.9e-5;
+/// Faint changes are far more common than clear ones: rates and levels drift a little all the time. So many times more
+/// often, falling off with the evidence for each bin of the changed stretch.
+const FAINT: f64 = 30.0;
+/// See [`FAINT`]: ln BF for each bin.
+const FAINT_CLARITY: f64 = 0.15;
 /// Spikes of a service that no deploy explains: one a day, for each bin.
 const ORGANIC_SPIKE_RATE: f64 = 1.2e-4;
 /// Incidents that move all services at once: one a week, for each bin.
@@ -42,7 +47,7 @@ pub const FADES: [f64; 3] = [0.846_48, 0.935_51, 0.967_22];
 /// How often the deploy's own service moves as well when one of its callers does.
 const OWN_MOVES: f64 = 0.85;
 /// The share of regressions that come as a ramp.
-const RAMPS: f64 = 0.1;
+const RAMPS: f64 = 0.25;
 /// Blips over after so many bins are rivals.
 pub const BLIP_LENGTHS: [usize; 9] = [1, 2, 3, 4, 5, 6, 8, 10, 14];
 
@@ -202,7 +207,9 @@ pub fn ln_local(candidates: &[Candidate<'_>], profile: &Profile, moment: Moment)
 
 fn organic(profile: &Profile) -> (f64, PerAge) {
     weigh(std::array::from_fn(|at| {
-        ORGANIC_RATE.ln() + ln_blend(RAMPS, profile.step[at], profile.ramp[at])
+        let shape = ln_blend(RAMPS, profile.step[at], profile.ramp[at]);
+        let clarity = (shape / AGES[at] as f64).max(0.0);
+        (ORGANIC_RATE * (1.0 + FAINT * (-clarity / FAINT_CLARITY).exp())).ln() + shape
     }))
 }
 

@@ -11,7 +11,7 @@ use crate::{
     grid::{AGES, PerAge},
     level::{self, Noise, Scale},
     ratio::{self, Dispersion},
-    window::Window,
+    window::{BINS, Window},
 };
 
 /// Fewest bins of history before anything is said of a signal: 10 minutes at 10 s.
@@ -58,6 +58,8 @@ pub struct Track {
     pub quiet: Option<Quiet>,
     /// The bin at which the noise was last measured.
     pub measured_at: i64,
+    /// What has left the window.
+    pub past: ratio::Past,
 }
 
 /// ln Bayes factors of a signal or a service at one moment, for each candidate onset.
@@ -105,6 +107,7 @@ impl Track {
             law,
             quiet: None,
             measured_at: i64::MIN,
+            past: ratio::Past::default(),
         }
     }
 
@@ -122,8 +125,21 @@ impl Track {
         }
     }
 
+    /// Takes the level of the window as given, judged bad or not: an incident that nobody mends for hours is how things are.
+    pub fn start_over(&mut self, end: i64) {
+        for bin in self.window.oldest()..end {
+            self.window.mark(bin, false);
+        }
+        self.past = ratio::Past::default();
+        self.measure(end);
+    }
+
     /// Measures the noise anew on the baseline before `end`.
     pub fn measure(&mut self, end: i64) {
+        if self.law == Law::Counts {
+            // What the window is about to lose before the next measurement.
+            self.past.take(&self.window, end - (BINS - 45) as i64);
+        }
         let (from, until) = (self.window.oldest(), ratio::noise_until(&self.window, end));
         let measured = match self.law {
             Law::Counts => Dispersion::measure(&self.window, from, until, LEAST_BINS).map(Quiet::Counts),
@@ -143,7 +159,7 @@ impl Track {
                 Some(Profile { step, ramp: scratch.levels.ramps(&noise, scale, self.bad) })
             }
             (Quiet::Counts(dispersion), _) => {
-                scratch.ratios.fill(&self.window, end);
+                scratch.ratios.fill(&self.window, self.past, end);
                 let step = scratch.ratios.steps(self.bad, dispersion);
                 Some(Profile { step, ramp: step.map(|x| x.min(0.0)) })
             }
@@ -200,7 +216,7 @@ impl Track {
             }
             (_, Quiet::Counts(dispersion)) => {
                 let mut sums = ratio::Sums::default();
-                sums.fill(&self.window, end);
+                sums.fill(&self.window, self.past, end);
                 let age = usize::try_from(end - onset).ok()?;
                 let (a, b) = sums.baseline(age, dispersion);
                 let (k, n) = self.raw_counts(onset, end);

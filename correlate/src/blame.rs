@@ -1,0 +1,570 @@
+//! Which deploy broke this series around this moment? The engine's own mathematics, asked about the past.
+//!
+//! The engine asks every closed bin "did something just change?"; here a person points at a moment, and the change nearest to it
+//! is sought: first among the onsets up to [`AFTER_BINS`] bins after it, then ever further back. Each stretch is looked at from
+//! several ends, and the one from which the change shows most is taken: an e-process may be stopped by any rule (Ville 1939). From there on everything
+//! is the engine's: noise, Bayes factors, lag law, scope and posterior, so that an alert and an answer agree.
+
+use deployline_schemas::{
+    Deploy, UnixMillis,
+    blame::{Blame, Effect, Evidence, Onset, Suspect, Verdict},
+    signal::Bad,
+};
+
+use crate::{
+    explain,
+    grid::{AGES, N_AGES, PerAge},
+    lag::Exposure,
+    normal::LogSum,
+    reading::{Look, Reading, usual_step},
+    scope::Scope,
+    settings::Settings,
+    suspects::{self, Candidate, Cause, Moment, Neighbor},
+    track::{self, LEAST_BINS, Profile, Scratch},
+    window::ONSET_BINS,
+};
+
+/// Most deploys that an answer lists, "none of them" not counted.
+pub const MOST_SUSPECTS: usize = 10;
+/// Most deploys that are weighed: those whose timing and scope fit best. Any further ones fit worse than all of these.
+pub const MOST_WEIGHED: usize = 40;
+/// Most other series that are looked at.
+pub const MOST_OTHERS: usize = 32;
+/// A change that began up to so many bins after the moment is still meant: nobody clicks to the pixel.
+pub const AFTER_BINS: i64 = 3;
+/// How long before the moment the change may have begun, in seconds; never more than 360 bins.
+pub const REACH_S: i64 = 3600;
+/// Evidence below which nothing is believed to have changed, as the natural logarithm of a Bayes factor.
+const MOVED_LN: f64 = 3.0;
+/// The belief that something changed from which the answer says so, and from which it says that it cannot tell.
+const CHANGED: f64 = 0.9;
+/// See [`CHANGED`].
+const UNSURE: f64 = 0.5;
+/// The smallest effect worth telling, as a factor.
+const LEAST_FACTOR: f64 = 1.04;
+/// The engine's rates of organic changes are for each bin of so many seconds.
+const RATE_BIN_S: f64 = 10.0;
+/// What was known of the deploys is asked for this long after the onset, as the engine would at the latest.
+const KNOWN_AFTER_S: i64 = 10 * ONSET_BINS as i64;
+/// How many bins of the present stand for "now" where nothing changed.
+const PRESENT_BINS: i64 = 30;
+/// From how many bins after the newest admissible onset the changed stretch is looked back at.
+const ENDS: [i64; 6] = [1, 6, 14, 28, 50, 80];
+/// The same further back in time, where the end of the change is in the data already.
+const EARLIER_ENDS: [i64; 2] = [1, 28];
+/// How many bins each further stretch lies before the last.
+const STRIDE: i64 = 56;
+
+/// Another series, of another service: whether it stayed flat or moved as well is evidence.
+#[derive(Debug, Clone, Copy)]
+pub struct OtherSeries<'q> {
+    /// Its canonical name.
+    pub name: &'q str,
+    /// Unix seconds at the end of each interval, and the value; ascending.
+    pub points: &'q [(i64, f64)],
+}
+
+/// What is asked, with all that the answer rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'q> {
+    /// What the series mean and who calls whom. `bin_s` is not used: the step follows from the points.
+    pub settings: &'q Settings,
+    /// The canonical name of the series; one that no signal speaks of is judged by its values.
+    pub series: &'q str,
+    /// Unix seconds at the end of each interval, and the value; ascending, values that are not finite are gaps. 70 minutes
+    /// before `at` and 30 after it serve best; points after `now` are not looked at.
+    pub points: &'q [(i64, f64)],
+    /// The denominator, where the series' signal has one; as `points`.
+    pub per: Option<&'q [(i64, f64)]>,
+    /// Series of other services; the first [`MOST_OTHERS`] are looked at.
+    pub others: &'q [OtherSeries<'q>],
+    /// Deploys in any order. Those that began after the change, or out of reach of it, are no suspects.
+    pub deploys: &'q [Deploy],
+    /// The bad moment.
+    pub at: UnixMillis,
+    /// The present.
+    pub now: UnixMillis,
+}
+
+/// Who may have broken a series around a moment, with "none of them" as a possible answer.
+///
+/// The suspects' probabilities sum to 1. At most [`MOST_SUSPECTS`] deploys are listed, and what further ones could have done is added to
+/// "none of them", which then says so. A restart blip or a cold cache counts as the deploy's doing.
+/// Looks up to [`REACH_S`] seconds back from `at` and [`AFTER_BINS`] bins ahead. Where no signal says whose series it is, a service
+/// of which the name is one of its dotted parts is taken, and without one every deploy is in reach.
+///
+/// Costs a few milliseconds, however many deploys there are.
+pub fn blame(question: &Question<'_>) -> Blame {
+    let limits = |at: UnixMillis| UnixMillis(at.0.clamp(-MOST_MILLIS, MOST_MILLIS));
+    let question = &Question { at: limits(question.at), now: limits(question.now), ..*question };
+    let step = usual_step(question.per.filter(|per| per.len() > 1).unwrap_or(question.points));
+    let reading = Reading::new(question.settings, question.series, question.points, question.per, step, question.now);
+    let reading = reading.named_after(question.settings, question.deploys);
+    Inquiry { question, reading, scope: Scope::new(&question.settings.services) }.answer()
+}
+
+/// The year 5138: what is later is a unit mixed up, and would overflow.
+const MOST_MILLIS: i64 = 100_000_000_000_000;
+
+struct Inquiry<'q> {
+    question: &'q Question<'q>,
+    reading: Reading<'q>,
+    scope: Scope,
+}
+
+/// A change as judged from one end.
+struct Finding {
+    changed: f64,
+    onset: Onset,
+    effect: Effect,
+    suspects: Vec<Suspect>,
+}
+
+impl Inquiry<'_> {
+    fn answer(&self) -> Blame {
+        let reading = &self.reading;
+        let at_bin = reading.bin_of(self.question.at.as_secs());
+        let Some(last) = reading.last() else { return self.plain(Verdict::Inconclusive, "cannot tell: no datapoints") };
+        if last + 12 < at_bin {
+            let since = clock(UnixMillis::from_secs((last + 1) * reading.bin_s), self.question.now);
+            return self.plain(Verdict::Inconclusive, &format!("cannot tell: no datapoints since {since}"));
+        }
+        let newest = (at_bin + AFTER_BINS).min(last);
+        let oldest = at_bin - (REACH_S / reading.bin_s).min(360);
+        let mut scratch = Scratch::default();
+        let mut unsure: Option<Finding> = None;
+        let mut anchor = newest;
+        while anchor >= oldest {
+            let ends: &[i64] = if anchor == newest { &ENDS } else { &EARLIER_ENDS };
+            let ends: Vec<i64> = ends.iter().map(|ahead| anchor + ahead).filter(|end| *end <= last + 1).collect();
+            for direction in directions(reading.signal.bad) {
+                let looks = ends.iter().filter_map(|end| reading.look(*end, (oldest, anchor), *direction, &mut scratch));
+                let Some(look) = looks.max_by(|a, b| a.peak.total_cmp(&b.peak)) else { continue };
+                let Some(finding) = self.judge(&look) else { continue };
+                if finding.changed >= CHANGED && is_clear(&finding.effect) {
+                    return self.found(finding);
+                }
+                if unsure.as_ref().is_none_or(|known| known.changed < finding.changed) {
+                    unsure = Some(finding);
+                }
+            }
+            anchor -= STRIDE;
+        }
+        match unsure.filter(|finding| finding.changed >= UNSURE) {
+            Some(finding) => {
+                let why = format!("cannot tell yet: {:.0} % that it changed", 100.0 * finding.changed.min(0.99));
+                let blame = self.plain(Verdict::Inconclusive, &why);
+                let (onset, effect) = (Some(finding.onset), Some(finding.effect));
+                Blame { onset, effect, suspects: finding.suspects, ..blame }
+            }
+            None => self.nothing(at_bin, last),
+        }
+    }
+
+    fn plain(&self, verdict: Verdict, why: &str) -> Blame {
+        Blame {
+            series: self.question.series.to_owned(),
+            service: self.reading.service.clone(),
+            at: self.question.at,
+            verdict,
+            onset: None,
+            effect: None,
+            suspects: Vec::new(),
+            summary: format!("{}: {why}", self.reading.title()),
+        }
+    }
+
+    fn found(&self, finding: Finding) -> Blame {
+        let verdict = self.reading.verdict(&finding.effect);
+        let what = movement(&finding.effect);
+        let since = clock(finding.onset.at, self.question.now);
+        let who = finding.suspects.first().map_or_else(String::new, |suspect| self.who(suspect));
+        Blame {
+            summary: format!("{} {what} since {since}: {who}", self.reading.title()),
+            onset: Some(finding.onset),
+            effect: Some(finding.effect),
+            suspects: finding.suspects,
+            ..self.plain(verdict, "")
+        }
+    }
+
+    fn who(&self, suspect: &Suspect) -> String {
+        let percent = format!("{:.0} %", (100.0 * suspect.probability).min(99.0));
+        let known = |id: &String| self.question.deploys.iter().find(|deploy| deploy.id == *id);
+        match suspect.deploy_id.as_ref().and_then(known) {
+            Some(deploy) => {
+                let by = deploy.actor.as_ref().map_or_else(String::new, |actor| format!(" by {actor}"));
+                format!("{} {}{by}, {percent}", deploy.service, deploy.version.as_ref().unwrap_or(&deploy.id))
+            }
+            None => format!("no deploy explains it, {percent}"),
+        }
+    }
+
+    /// The answer where no change was found: the same as before, or too little to tell.
+    fn nothing(&self, at_bin: i64, last: i64) -> Blame {
+        let end = (at_bin + PRESENT_BINS).min(last + 1);
+        let track = self.reading.track(end);
+        if track.quiet.is_none() {
+            let (known, needed) = (self.reading.n_baseline(end), self.reading.least());
+            return self.plain(Verdict::Inconclusive, &format!("cannot tell yet: {known} of {needed} datapoints"));
+        }
+        let effect = track.effect(end - PRESENT_BINS, end).and_then(|effect| self.reading.in_its_unit(effect));
+        let Some(effect) = effect else {
+            return self.plain(Verdict::Inconclusive, "cannot tell yet: no datapoints around this moment");
+        };
+        let range = format!("{:.2}x ({:.2}-{:.2})", effect.factor, effect.low, effect.high);
+        let could_have_doubled = self.reading.signal.bad != Bad::Down && effect.high >= 2.0;
+        let could_have_halved = self.reading.signal.bad != Bad::Up && effect.low <= 0.5;
+        if effect.before.abs() > 1e-9 && (could_have_doubled || could_have_halved) {
+            return self.plain(Verdict::Inconclusive, &format!("cannot tell yet: {range} of before, too few to say"));
+        }
+        let at = clock(self.question.at, self.question.now);
+        self.plain(Verdict::Unchanged, &format!("unchanged around {at}, {range} of before"))
+    }
+
+    /// Judges the change that a look shows; `None` when it shows none.
+    fn judge(&self, look: &Look) -> Option<Finding> {
+        if look.peak <= MOVED_LN {
+            return None;
+        }
+        let bin_s = self.reading.bin_s;
+        let onset_s = (look.end - look.best_age() as i64) * bin_s;
+        let known_at = UnixMillis::from_secs((look.end * bin_s).min(onset_s + KNOWN_AFTER_S + bin_s));
+        let near = self.near(look, known_at);
+        let neighborhood = Neighborhood::read(self, look);
+        let owns = neighborhood.owns(&near, look.moment(bin_s));
+        let candidates: Vec<Candidate<'_>> =
+            near.iter().zip(&owns).map(|((exposure, hops), own)| Candidate { exposure: *exposure, hops: *hops, own: *own }).collect();
+        let neighbors = neighborhood.neighbors(self, &near, look.moment(bin_s));
+        let belief = Belief::of(&candidates, look, &neighbors, bin_s);
+        let onsets = belief.onsets(&look.profile);
+        let (onset, age) = track::onset(&onsets, look.end, bin_s)?;
+        let effect = look.track.effect(look.end - age as i64, look.end)?;
+        let effect = self.reading.in_its_unit(effect)?;
+        let agrees = look.track.bad == Bad::Either || (effect.after > effect.before) == (look.track.bad == Bad::Up);
+        agrees.then(|| Finding {
+            changed: 1.0 - belief.sum(|cause| cause == Cause::Nothing),
+            suspects: self.suspects(&belief, &candidates, &onsets, look.end, onset),
+            onset,
+            effect,
+        })
+    }
+
+    /// The deploys in reach that could have had an effect at one of the onsets looked at, best fit first.
+    fn near(&self, look: &Look, known_at: UnixMillis) -> Vec<(Exposure<'_>, usize)> {
+        let bin_s = self.reading.bin_s;
+        let latest = look.end - look.admissible().0 as i64;
+        let mut ages: Vec<usize> = (0..N_AGES).filter(|at| look.profile.step[*at].is_finite()).collect();
+        ages.sort_by(|a, b| look.profile.step[*b].total_cmp(&look.profile.step[*a]));
+        ages.truncate(3);
+        let mut near: Vec<(f64, Exposure<'_>, usize)> = Vec::new();
+        for deploy in self.question.deploys {
+            if deploy.started_at.as_secs() >= latest.saturating_add(1) * bin_s {
+                continue;
+            }
+            let hops = match &self.reading.owner {
+                Some(owner) if deploy.service == *owner => Some(0),
+                Some(owner) => self.scope.hops(&deploy.service, owner),
+                None => Some(1),
+            };
+            let (Some(hops), Some(exposure)) = (hops, Exposure::at(deploy, known_at)) else { continue };
+            let mass: f64 = ages
+                .iter()
+                .map(|at| {
+                    let start = ((look.end - AGES[*at] as i64) * bin_s) as f64;
+                    let (from, until) = (start - bin_s as f64, start + bin_s as f64);
+                    exposure.mass(from, until) + 0.1 * exposure.blip_mass(from, until)
+                })
+                .sum();
+            near.push((exposure.prior() * crate::scope::reach_probability(hops) * mass, exposure, hops));
+        }
+        near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.deploy().id.cmp(&b.1.deploy().id)));
+        near.truncate(MOST_WEIGHED);
+        near.into_iter().map(|(_, exposure, hops)| (exposure, hops)).collect()
+    }
+
+    fn suspects(
+        &self,
+        belief: &Belief,
+        candidates: &[Candidate<'_>],
+        onsets: &PerAge,
+        end: i64,
+        onset: Onset,
+    ) -> Vec<Suspect> {
+        let mut weighed: Vec<(usize, f64)> = (0..candidates.len())
+            .map(|place| (place, belief.sum(|cause| matches!(cause, Cause::Deploy(p) | Cause::Passing(p) if p == place))))
+            .filter(|(_, probability)| *probability > 1e-6)
+            .collect();
+        weighed.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let further = weighed.split_off(weighed.len().min(MOST_SUSPECTS));
+        let mut suspects: Vec<Suspect> = weighed
+            .iter()
+            .map(|(place, probability)| Suspect {
+                deploy_id: Some(candidates[*place].exposure.deploy().id.clone()),
+                probability: *probability,
+                evidence: self.evidence(belief, *place, &candidates[*place], onsets, end),
+            })
+            .collect();
+        // By difference, so that the sum is 1 to the last digit.
+        let none = (1.0 - weighed.iter().map(|(_, probability)| probability).sum::<f64>()).max(0.0);
+        let mut evidence = self.latecomers(onset);
+        let global = belief.sum(|cause| cause == Cause::Global);
+        if global > 0.5 {
+            evidence.push(Evidence {
+                kind: "global".to_owned(),
+                log_odds: (global / (1.0 - global).max(1e-9)).ln().min(50.0),
+                text: "services that no suspect can reach moved at the same moment".to_owned(),
+            });
+        }
+        if !further.is_empty() {
+            let share: f64 = further.iter().map(|(_, probability)| probability).sum();
+            evidence.push(Evidence {
+                kind: "prior".to_owned(),
+                log_odds: 0.0,
+                text: format!("{} further deploys share {:.1} % of this", further.len(), 100.0 * share),
+            });
+        }
+        suspects.push(Suspect { deploy_id: None, probability: none, evidence });
+        suspects.sort_by(|a, b| b.probability.total_cmp(&a.probability).then_with(|| a.deploy_id.cmp(&b.deploy_id)));
+        suspects
+    }
+
+    fn evidence(
+        &self,
+        belief: &Belief,
+        place: usize,
+        candidate: &Candidate<'_>,
+        onsets: &PerAge,
+        end: i64,
+    ) -> Vec<Evidence> {
+        let bin_s = self.reading.bin_s;
+        let mut evidence = explain::evidence(candidate, onsets, end, bin_s);
+        if self.reading.owner.is_none()
+            && let Some(scope) = evidence.iter_mut().find(|evidence| evidence.kind == "scope")
+        {
+            scope.text = "no signal says whose series this is: every deploy is in reach".to_owned();
+        }
+        let passing = belief.sum(|cause| cause == Cause::Passing(place));
+        let lasting = belief.sum(|cause| cause == Cause::Deploy(place));
+        if passing > lasting {
+            evidence.push(Evidence {
+                kind: "timing".to_owned(),
+                log_odds: (passing / lasting.max(1e-9)).ln().min(50.0),
+                text: "fits a restart or a cold cache of it, which passes".to_owned(),
+            });
+        }
+        let start_s = candidate.exposure.start_s();
+        let is_before = |at: &usize| ((end - AGES[*at] as i64 + 1) * bin_s) as f64 <= start_s;
+        let before: f64 = (0..N_AGES).filter(is_before).map(|at| onsets[at]).sum::<f64>() / onsets.iter().sum::<f64>();
+        if before > 0.05 {
+            evidence.push(Evidence {
+                kind: "veto".to_owned(),
+                log_odds: (1.0 - before).max(1e-9).ln(),
+                text: format!("{:.0} % of the onset's probability lies before it began", 100.0 * before),
+            });
+        }
+        evidence.sort_by(|a, b| b.log_odds.abs().total_cmp(&a.log_odds.abs()));
+        evidence
+    }
+
+    /// The deploys of the service that would be suspected if they had not begun after the change: up to three, soonest first.
+    fn latecomers(&self, onset: Onset) -> Vec<Evidence> {
+        let Some(owner) = &self.reading.owner else { return Vec::new() };
+        let until = self.question.at.max(onset.latest).plus(std::time::Duration::from_secs(120));
+        let mut late: Vec<&Deploy> = self
+            .question
+            .deploys
+            .iter()
+            .filter(|deploy| deploy.service == *owner && deploy.started_at > onset.latest && deploy.started_at <= until)
+            .collect();
+        late.sort_by_key(|deploy| deploy.started_at);
+        late.truncate(3);
+        late.iter()
+            .map(|deploy| Evidence {
+                kind: "veto".to_owned(),
+                log_odds: 20.0,
+                text: format!(
+                    "{} began {:.0} s after the change",
+                    deploy.id,
+                    deploy.started_at.as_secs_f64() - onset.at.as_secs_f64()
+                ),
+            })
+            .collect()
+    }
+}
+
+/// The other services' evidence, from one end.
+struct Neighborhood {
+    services: Vec<(Option<String>, Profile)>,
+}
+
+impl Neighborhood {
+    /// The mean over each service's series, as the engine has it.
+    fn read(inquiry: &Inquiry<'_>, look: &Look) -> Self {
+        let question = inquiry.question;
+        let mut scratch = Scratch::default();
+        let mut grouped: Vec<(Option<String>, Vec<Profile>)> = Vec::new();
+        for other in question.others.iter().filter(|other| other.name != question.series).take(MOST_OTHERS) {
+            let reading =
+                Reading::new(question.settings, other.name, other.points, None, inquiry.reading.bin_s, question.now)
+                    .named_after(question.settings, question.deploys);
+            let own = reading.owner.is_some() && reading.owner == inquiry.reading.owner;
+            if own || reading.last().is_none_or(|last| last + 12 < look.end) {
+                continue;
+            }
+            // The denominator of a ratio is not at hand here, so the series is judged by its level.
+            let Some(profile) = reading.track(look.end).profile(look.end, &mut scratch) else { continue };
+            match grouped.iter_mut().find(|(owner, _)| owner.is_some() && *owner == reading.owner) {
+                Some((_, profiles)) => profiles.push(profile),
+                None => grouped.push((reading.owner, vec![profile])),
+            }
+        }
+        Self { services: grouped.into_iter().map(|(owner, profiles)| (owner, mean(&profiles))).collect() }
+    }
+
+    /// The evidence in each deploy's own service, where that is another one and one of the others.
+    fn owns<'n>(&'n self, near: &[(Exposure<'_>, usize)], moment: Moment) -> Vec<Option<Neighbor<'n>>> {
+        let own = |exposure: &Exposure<'_>| {
+            let origin = &exposure.deploy().service;
+            let (_, profile) = self.services.iter().find(|(owner, _)| owner.as_ref() == Some(origin))?;
+            let at_home: Vec<Candidate<'_>> = near
+                .iter()
+                .filter(|(exposure, _)| exposure.deploy().service == *origin)
+                .map(|(exposure, _)| Candidate { exposure: *exposure, hops: 0, own: None })
+                .collect();
+            Some(Neighbor { profile, ln_local: suspects::ln_local(&at_home, profile, moment) })
+        };
+        near.iter().map(|(exposure, hops)| if *hops > 0 { own(exposure) } else { None }).collect()
+    }
+
+    fn neighbors<'n>(
+        &'n self,
+        inquiry: &Inquiry<'_>,
+        near: &[(Exposure<'_>, usize)],
+        moment: Moment,
+    ) -> Vec<Neighbor<'n>> {
+        let local = |owner: &Option<String>, profile: &Profile| {
+            let hops = |exposure: &Exposure<'_>| {
+                owner.as_ref().and_then(|owner| inquiry.scope.hops(&exposure.deploy().service, owner))
+            };
+            let candidates: Vec<Candidate<'_>> = near
+                .iter()
+                .filter_map(|(exposure, _)| Some(Candidate { exposure: *exposure, hops: hops(exposure)?, own: None }))
+                .collect();
+            suspects::ln_local(&candidates, profile, moment)
+        };
+        self.services
+            .iter()
+            .map(|(owner, profile)| Neighbor { profile, ln_local: local(owner, profile) })
+            .collect()
+    }
+}
+
+fn mean(profiles: &[Profile]) -> Profile {
+    let over = |pick: fn(&Profile) -> &PerAge| -> PerAge {
+        std::array::from_fn(|at| {
+            profiles.iter().map(|profile| pick(profile)[at]).collect::<LogSum>().ln() - (profiles.len() as f64).ln()
+        })
+    };
+    Profile { step: over(|profile| &profile.step), ramp: over(|profile| &profile.ramp) }
+}
+
+/// The posterior over the causes.
+pub(crate) struct Belief {
+    /// Each cause with its probability and how it is spread over the onsets.
+    weights: Vec<(Cause, f64, PerAge)>,
+}
+
+impl Belief {
+    /// The engine's posterior, with its rates, which are for each bin of 10 s, brought to this series' bins.
+    ///
+    /// In longer bins a change can no longer be told to lie in the bin before the first that shows it in full: it may as well
+    /// lie within the first that shows it in part, and both count half.
+    pub(crate) fn of(candidates: &[Candidate<'_>], look: &Look, neighbors: &[Neighbor<'_>], bin_s: i64) -> Self {
+        let phases: &[i64] = if bin_s > 10 { &[0, 1] } else { &[0] };
+        let rate = (bin_s as f64 / RATE_BIN_S).ln() - (phases.len() as f64).ln();
+        let mut weights = Vec::new();
+        for phase in phases {
+            let moment = Moment { end: look.end + phase, bin_s };
+            let posterior = suspects::posterior(candidates, &look.profile, &look.rivals, neighbors, &[], moment);
+            weights.extend(posterior.weights.into_iter().map(|weight| {
+                let ln_weight = weight.ln_weight
+                    + match weight.cause {
+                        Cause::Organic | Cause::Spike | Cause::Global => rate,
+                        _ => -(phases.len() as f64).ln(),
+                    };
+                (weight.cause, ln_weight, weight.onsets)
+            }));
+        }
+        let total = weights.iter().map(|(_, ln_weight, _)| *ln_weight).collect::<LogSum>().ln();
+        weights.iter_mut().for_each(|(_, ln_weight, _)| *ln_weight = (*ln_weight - total).exp());
+        Self { weights }
+    }
+
+    /// The summed probability of the causes that `accepts`.
+    pub(crate) fn sum(&self, accepts: impl Fn(Cause) -> bool) -> f64 {
+        self.weights.iter().filter(|(cause, ..)| accepts(*cause)).map(|(_, probability, _)| probability).sum()
+    }
+
+    /// The belief in each onset, over all causes of a change that lasts.
+    pub(crate) fn onsets(&self, profile: &Profile) -> PerAge {
+        let onsets: PerAge =
+            std::array::from_fn(|at| self.weights.iter().map(|(_, probability, onsets)| probability * onsets[at]).sum());
+        if onsets.iter().sum::<f64>() > 0.0 {
+            return onsets;
+        }
+        let most = profile.step.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        profile.step.map(|step| (step - most).exp())
+    }
+}
+
+/// The directions in which a change is sought: the bad one first.
+pub(crate) fn directions(bad: Bad) -> &'static [Bad] {
+    match bad {
+        Bad::Up => &[Bad::Up, Bad::Down],
+        Bad::Down => &[Bad::Down, Bad::Up],
+        Bad::Either => &[Bad::Either],
+    }
+}
+
+/// Whether an effect is large enough to be told, and its interval speaks of one direction only.
+pub(crate) fn is_clear(effect: &Effect) -> bool {
+    if effect.before.abs() < 1e-9 {
+        return effect.low > 0.0 || effect.high < 0.0;
+    }
+    let large = effect.factor >= LEAST_FACTOR || effect.factor <= 1.0 / LEAST_FACTOR;
+    large && (effect.low > 1.0 || effect.high < 1.0)
+}
+
+/// An effect as said in chat: "up 12.1x (9.8-14.9)", "down 18 % (12-24 %)", "up by 3.2 from 0".
+pub(crate) fn movement(effect: &Effect) -> String {
+    let word = if effect.after >= effect.before { "up" } else { "down" };
+    if effect.before.abs() < 1e-9 {
+        return format!("{word} by {:.3} from 0", (effect.after - effect.before).abs());
+    }
+    if effect.factor >= 2.0 {
+        format!("{word} {:.1}x ({:.1}-{:.1})", effect.factor, effect.low, effect.high)
+    } else if effect.factor <= 0.5 {
+        format!("{word} to {:.2}x ({:.2}-{:.2})", effect.factor, effect.low, effect.high)
+    } else {
+        let percent = |factor: f64| 100.0 * (factor - 1.0).abs();
+        let (least, most) = if effect.factor >= 1.0 { (effect.low, effect.high) } else { (effect.high, effect.low) };
+        format!("{word} {:.0} % ({:.0}-{:.0} %)", percent(effect.factor), percent(least), percent(most))
+    }
+}
+
+/// A moment as said in chat: the time of day, with the date if it was not today.
+pub(crate) fn clock(at: UnixMillis, now: UnixMillis) -> String {
+    let (at, now) = (at.to_string(), now.to_string());
+    match (at.get(..10), now.get(..10), at.get(11..19)) {
+        (Some(day), Some(today), Some(time)) if day == today => format!("{time} UTC"),
+        (Some(day), _, Some(time)) => format!("{day} {time} UTC"),
+        _ => at,
+    }
+}
+
+// The fewest datapoints that the answer asks for are the engine's.
+const _: () = assert!(LEAST_BINS >= 40);
+
+#[cfg(test)]
+mod tests;
