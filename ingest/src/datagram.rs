@@ -9,6 +9,10 @@ use std::{
         unix::{fs::MetadataExt, net::UnixDatagram},
     },
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,8 +37,7 @@ const DRAIN_CALLS: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Receiver {
     fd: OwnedFd,
-    /// The socket's own number, under which the kernel counts its drops.
-    inode: u64,
+    drops: Arc<Drops>,
     address: Option<SocketAddr>,
 }
 
@@ -89,7 +92,7 @@ impl Receiver {
             tracing::warn!(asked = buffer, granted, "small receive buffer: raise net.core.rmem_max");
         }
         let inode = fs::metadata(format!("/proc/self/fd/{}", fd.as_raw_fd())).map_or(0, |metadata| metadata.ino());
-        Ok(Self { fd, inode, address })
+        Ok(Self { fd, drops: Arc::new(Drops { inode, n_seen: AtomicU64::new(0) }), address })
     }
 
     /// Where it is bound; `None` for a Unix socket.
@@ -97,9 +100,9 @@ impl Receiver {
         self.address
     }
 
-    /// The socket's number in the kernel's tables.
-    pub(crate) fn inode(&self) -> u64 {
-        self.inode
+    /// What the kernel dropped at this socket; can be asked when the socket is gone.
+    pub(crate) fn drops(&self) -> Arc<Drops> {
+        Arc::clone(&self.drops)
     }
 
     /// Receives until `stop`, and then what the socket still holds. `take` gets the datagrams of each system call.
@@ -125,21 +128,48 @@ impl Receiver {
             }
         }
         let n_calls = (0..DRAIN_CALLS).take_while(|_| receive(MsgFlags::MSG_DONTWAIT).is_ok()).count();
-        tracing::debug!(n_calls, "socket drained");
+        tracing::debug!(n_calls, n_dropped = self.drops.count(), "socket drained");
     }
 }
 
-/// Datagrams that the kernel dropped since these sockets were bound since their buffers were full. Unix sockets drop none: their senders wait.
-pub(crate) fn kernel_drops(inodes: &[u64]) -> u64 {
-    let of = |table: &str| -> u64 {
-        let text = fs::read_to_string(table).unwrap_or_default();
-        let drops = text.lines().skip(1).filter_map(|line| {
-            // sl local rem st queues timer retransmits uid timeout inode ref pointer drops
-            let mut fields = line.split_ascii_whitespace().skip(9);
-            let inode: u64 = fields.next()?.parse().ok()?;
-            inodes.contains(&inode).then(|| fields.nth(2)?.parse::<u64>().ok())?
-        });
-        drops.sum()
-    };
-    of("/proc/self/net/udp") + of("/proc/self/net/udp6")
+/// Counts the datagrams that the kernel dropped at one socket since its buffer was full. Unix sockets drop none: their senders wait.
+#[derive(Debug)]
+pub(crate) struct Drops {
+    /// The socket's own number, under which the kernel counts.
+    inode: u64,
+    /// The count when last asked; what remains once the socket is closed.
+    n_seen: AtomicU64,
+}
+
+impl Drops {
+    /// The count since the socket was bound. Reads the kernel's table of sockets.
+    pub(crate) fn count(&self) -> u64 {
+        let tables = ["/proc/self/net/udp", "/proc/self/net/udp6"];
+        let now = tables.into_iter().find_map(|table| self.find(&fs::read_to_string(table).ok()?)).unwrap_or(0);
+        self.n_seen.fetch_max(now, Ordering::Relaxed).max(now)
+    }
+
+    /// Columns: sl, local, remote, state, queues, timer, retransmits, uid, timeout, inode, references, pointer, drops.
+    fn find(&self, table: &str) -> Option<u64> {
+        let mut rows = table.lines().skip(1).map(|row| row.split_ascii_whitespace().skip(9));
+        let mut row = rows.find_map(|mut row| (row.next()?.parse() == Ok(self.inode)).then_some(row))?;
+        row.nth(2)?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_read_from_the_kernels_table_and_outlive_the_socket() {
+        let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n  \
+            77: 0100007F:1FBD 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 11 2 0000000000000000 3\n  \
+            78: 0100007F:1FBE 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 12 2 0000000000000000 42\n";
+        let drops = Drops { inode: 12, n_seen: AtomicU64::new(7) };
+        assert_eq!(drops.find(table), Some(42));
+        assert_eq!(Drops { inode: 13, n_seen: AtomicU64::new(0) }.find(table), None);
+        // No socket of this process has this number: it was closed.
+        assert_eq!(drops.count(), 7);
+    }
 }

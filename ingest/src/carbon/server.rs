@@ -22,7 +22,7 @@ use super::{
     parse::Reason,
 };
 use crate::{
-    datagram::{self, Receiver},
+    datagram::{Drops, Receiver},
     listen::{self, ServeError},
     sink::Sink,
 };
@@ -59,7 +59,7 @@ pub struct Stats {
 #[derive(Clone)]
 pub struct Observer {
     shared: Arc<Shared>,
-    inodes: Arc<[u64]>,
+    drops: Option<Arc<Drops>>,
 }
 
 impl Observer {
@@ -87,7 +87,7 @@ impl Observer {
             n_long: load(n_long),
             n_unfinished: load(n_unfinished),
             n_refused_connections: load(n_refused_connections),
-            n_kernel_drops: datagram::kernel_drops(&self.inodes),
+            n_kernel_drops: self.drops.as_ref().map_or(0, |drops| drops.count()),
         }
     }
 }
@@ -146,7 +146,7 @@ impl Server {
 
     /// A view of its figures.
     pub fn observer(&self) -> Observer {
-        Observer { shared: Arc::clone(&self.shared), inodes: self.udp.iter().map(Receiver::inode).collect() }
+        Observer { shared: Arc::clone(&self.shared), drops: self.udp.as_ref().map(Receiver::drops) }
     }
 
     /// Serves until the token that it was bound with is cancelled, then lets connections hand over what they have read.

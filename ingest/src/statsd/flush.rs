@@ -6,7 +6,7 @@ use super::{
     aggregate::{Interval, Kind},
     config::StatsdConfig,
     sketch::Sketch,
-    timer::{self, Folded, Percentile, Scratch},
+    timer::{self, Percentile, Scratch},
 };
 use crate::sink::{Sink, SinkError};
 
@@ -193,24 +193,19 @@ impl Flusher {
             let folded = interval.folded.get(slot).and_then(Option::as_deref);
             let values = grouped.values(slot);
             let count = interval.timer_counts.get(slot).copied().unwrap_or_default();
-            match folded {
+            let all = folded.filter(|_| count > 0.0).map(|folded| folded.with(values));
+            match &all {
                 _ if count == 0.0 => {
                     figures.clear();
                     figures.extend([Some(0.0), Some(0.0)]);
                 }
-                None => {
-                    timer::summarise(values, count, interval_s, percentiles, scratch, figures);
-                    if wants_sketches {
-                        sink.sketch(&metric.name, timestamp_s, &Sketch::of_sorted(values));
-                    }
-                }
-                Some(folded) => {
-                    let mut all: Folded = folded.clone();
-                    values.iter().for_each(|value| all.add(*value));
-                    timer::summarise_folded(&all, count, interval_s, percentiles, figures);
-                    if wants_sketches {
-                        sink.sketch(&metric.name, timestamp_s, all.sketch());
-                    }
+                None => timer::summarise(values, count, interval_s, percentiles, scratch, figures),
+                Some(all) => timer::summarise_folded(all, count, interval_s, percentiles, figures),
+            }
+            if wants_sketches && count > 0.0 {
+                match &all {
+                    None => sink.sketch(&metric.name, timestamp_s, &Sketch::of_sorted(values)),
+                    Some(all) => sink.sketch(&metric.name, timestamp_s, all.sketch()),
                 }
             }
             let Metric { name, targets, histogram, .. } = metric;
@@ -222,9 +217,14 @@ impl Flusher {
             }
             if let (Some(index), true) = (histogram, count > 0.0) {
                 let histogram = &layout.histograms[*index];
-                let bins = histogram.keys.iter().zip(&mut targets[layout.timer_keys.len()..]);
-                for ((key, target), n) in bins.zip(timer::histogram(values, &histogram.bounds)) {
-                    out.put(target, n as f64, || layout.series(key, name));
+                let below =
+                    |bound| all.as_ref().map_or_else(|| timer::n_below(values, bound), |all| all.n_below(bound));
+                let mut n_before = 0;
+                for (index, bound) in histogram.bounds.iter().enumerate() {
+                    let n_below = below(*bound);
+                    let target = &mut targets[layout.timer_keys.len() + index];
+                    out.put(target, (n_below - n_before) as f64, || layout.series(&histogram.keys[index], name));
+                    n_before = n_below;
                 }
             }
         }

@@ -28,7 +28,7 @@ use super::{
     schedule::Schedule,
 };
 use crate::{
-    datagram::{self, Receiver},
+    datagram::{Drops, Receiver},
     listen::{self, ServeError},
     sink::Sink,
 };
@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     n_long_lines: AtomicU64,
     n_lost_points: AtomicU64,
     n_refused_points: AtomicU64,
-    inodes: Vec<u64>,
+    drops: Vec<Arc<Drops>>,
     health: Mutex<Health>,
 }
 
@@ -114,7 +114,7 @@ impl Shared {
         Stats {
             tally,
             n_names,
-            n_kernel_drops: datagram::kernel_drops(&self.inodes),
+            n_kernel_drops: self.drops.iter().map(|drops| drops.count()).sum(),
             n_refused_connections: self.n_refused_connections.load(Ordering::Relaxed),
             n_long_lines: self.n_long_lines.load(Ordering::Relaxed),
             n_lost_points: self.n_lost_points.load(Ordering::Relaxed),
@@ -192,7 +192,7 @@ impl Server {
             n_long_lines: AtomicU64::new(0),
             n_lost_points: AtomicU64::new(0),
             n_refused_points: AtomicU64::new(0),
-            inodes: receivers.iter().map(Receiver::inode).collect(),
+            drops: receivers.iter().map(Receiver::drops).collect(),
             health: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared), sink, receivers, tcp, admin })

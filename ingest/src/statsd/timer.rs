@@ -72,8 +72,20 @@ impl Folded {
         self.sketch.add(value);
     }
 
+    /// These and `values` together.
+    pub(crate) fn with(&self, values: &[f64]) -> Self {
+        let mut all = self.clone();
+        values.iter().for_each(|value| all.add(*value));
+        all
+    }
+
     pub(crate) fn sketch(&self) -> &Sketch {
         &self.sketch
+    }
+
+    /// How many values lie below a histogram's bound, to within the bucket that holds it.
+    pub(crate) fn n_below(&self, bound: f64) -> u64 {
+        self.sketch.buckets().take_while(|(value, _)| *value < bound).map(|(_, count)| count).sum()
     }
 }
 
@@ -185,15 +197,9 @@ pub(crate) fn summarise_folded(
     }
 }
 
-/// How many of `values`, which ascend, lie below each bound and not below the one before.
-pub(crate) fn histogram<'a>(values: &'a [f64], bounds: &'a [f64]) -> impl Iterator<Item = usize> + 'a {
-    let mut start = 0;
-    bounds.iter().map(move |bound| {
-        let end = values.partition_point(|value| value < bound).max(start);
-        let n = end - start;
-        start = end;
-        n
-    })
+/// How many of `values`, which ascend, lie below a histogram's bound, which is exclusive.
+pub(crate) fn n_below(values: &[f64], bound: f64) -> u64 {
+    values.partition_point(|value| *value < bound) as u64
 }
 
 #[cfg(test)]
@@ -247,9 +253,10 @@ mod tests {
     }
 
     #[test]
-    fn bins_count_below_their_bound() {
-        assert_eq!(histogram(&[1.0, 2.0, 2.5, 9.0], &[2.0, 5.0, f64::INFINITY]).collect::<Vec<_>>(), [1, 2, 1]);
-        assert_eq!(histogram(&[1.0, 9.0], &[5.0]).collect::<Vec<_>>(), [1]);
+    fn bounds_are_exclusive() {
+        let values = [1.0, 2.0, 2.5, 9.0];
+        assert_eq!([2.0, 5.0, f64::INFINITY].map(|bound| n_below(&values, bound)), [1, 3, 4]);
+        assert_eq!([1.5, 5.0, f64::INFINITY].map(|bound| Folded::default().with(&values).n_below(bound)), [1, 3, 4]);
     }
 
     #[test]
