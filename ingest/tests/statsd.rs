@@ -193,3 +193,27 @@ async fn the_console_answers_as_etsys_does() {
     assert!(answer.contains("messages.bad_lines_seen: 1\n") && answer.contains("\nflush: 10s\n"), "{answer}");
     daemon.stop().await.1.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_kernel_drops_is_counted_also_after_the_end() {
+    let config = StatsdConfig {
+        udp: Listen::loopback(0),
+        tcp: Listen::OFF,
+        admin: Listen::OFF,
+        receive_buffer: 4096,
+        ..StatsdConfig::default()
+    };
+    let table = Arc::new(Table::default());
+    let server = Server::bind(&config, table.clone(), Arc::new(|| UnixMillis(START_MS))).unwrap();
+    // Nobody receives yet, so that most of this does not fit.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.udp_address().unwrap();
+    (0..1000).for_each(|_| assert_eq!(socket.send_to(b"a:1|c", address).unwrap(), 5));
+    let (observer, stop) = (server.observer(), CancellationToken::new());
+    let running = tokio::spawn(server.run(stop.clone()));
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let n_drops = observer.stats().n_kernel_drops;
+    assert!(n_drops > 0);
+    assert_eq!(table.sum("stats.counters.a.count") + n_drops as f64, 1000.0);
+}
