@@ -52,6 +52,10 @@ const PRESENT_BINS: i64 = 30;
 const ENDS: [i64; 6] = [1, 6, 14, 28, 50, 80];
 /// The same further back in time, where the end of the change is in the data already.
 const EARLIER_ENDS: [i64; 2] = [1, 28];
+/// How often a look is repeated from nearer to the onset, and how many bins later the onset may then turn out to be.
+const MOST_RECENTERINGS: usize = 3;
+/// See [`MOST_RECENTERINGS`].
+const RECENTER_BINS: i64 = 6;
 /// How many bins each further stretch lies before the last.
 const STRIDE: i64 = 56;
 
@@ -138,10 +142,15 @@ impl Inquiry<'_> {
             let ends: &[i64] = if anchor == newest { &ENDS } else { &EARLIER_ENDS };
             let ends: Vec<i64> = ends.iter().map(|ahead| anchor + ahead).filter(|end| *end <= last + 1).collect();
             for direction in directions(reading.signal.bad) {
-                let looks = ends.iter().filter_map(|end| reading.look(*end, (oldest, anchor), *direction, &mut scratch));
+                let looks =
+                    ends.iter().filter_map(|end| reading.look(*end, (oldest, anchor), *direction, &mut scratch));
                 let Some(look) = looks.max_by(|a, b| a.peak.total_cmp(&b.peak)) else { continue };
-                let Some(finding) = self.judge(&look) else { continue };
-                if finding.changed >= CHANGED && is_clear(&finding.effect) {
+                if look.peak <= MOVED_LN {
+                    continue;
+                }
+                let look = self.centered(look, (oldest, anchor), &mut scratch);
+                let Some(finding) = self.judge(&look).filter(|finding| is_clear(&finding.effect)) else { continue };
+                if finding.changed >= CHANGED {
                     return self.found(finding);
                 }
                 if unsure.as_ref().is_none_or(|known| known.changed < finding.changed) {
@@ -222,19 +231,35 @@ impl Inquiry<'_> {
         self.plain(Verdict::Unchanged, &format!("unchanged around {at}, {range} of before"))
     }
 
-    /// Judges the change that a look shows; `None` when it shows none.
-    fn judge(&self, look: &Look) -> Option<Finding> {
-        if look.peak <= MOVED_LN {
-            return None;
+    /// Looks again from nearer to the onset, as long as that shows more: from far off, the true onset may be out of sight and
+    /// the oldest in sight stand for it.
+    fn centered(&self, mut look: Look, (oldest, newest): (i64, i64), scratch: &mut Scratch) -> Look {
+        let past = self.reading.last().map_or(look.end, |last| last + 1);
+        for _ in 0..MOST_RECENTERINGS {
+            let newest = newest.min(look.end - look.best_age() as i64 + RECENTER_BINS);
+            let ends = ENDS.iter().map(|ahead| newest + ahead).filter(|end| *end <= past);
+            let looks = ends.filter_map(|end| self.reading.look(end, (oldest, newest), look.track.bad, scratch));
+            match looks.max_by(|a, b| a.peak.total_cmp(&b.peak)) {
+                Some(nearer) if nearer.peak > look.peak => look = nearer,
+                _ => break,
+            }
         }
+        look
+    }
+
+    /// Judges the change that a look shows; `None` when it is none that can be put in numbers.
+    fn judge(&self, look: &Look) -> Option<Finding> {
         let bin_s = self.reading.bin_s;
         let onset_s = (look.end - look.best_age() as i64) * bin_s;
         let known_at = UnixMillis::from_secs((look.end * bin_s).min(onset_s + KNOWN_AFTER_S + bin_s));
         let near = self.near(look, known_at);
         let neighborhood = Neighborhood::read(self, look);
         let owns = neighborhood.owns(&near, look.moment(bin_s));
-        let candidates: Vec<Candidate<'_>> =
-            near.iter().zip(&owns).map(|((exposure, hops), own)| Candidate { exposure: *exposure, hops: *hops, own: *own }).collect();
+        let candidates: Vec<Candidate<'_>> = near
+            .iter()
+            .zip(&owns)
+            .map(|((exposure, hops), own)| Candidate { exposure: *exposure, hops: *hops, own: *own })
+            .collect();
         let neighbors = neighborhood.neighbors(self, &near, look.moment(bin_s));
         let belief = Belief::of(&candidates, look, &neighbors, bin_s);
         let onsets = belief.onsets(&look.profile);
@@ -292,7 +317,9 @@ impl Inquiry<'_> {
         onset: Onset,
     ) -> Vec<Suspect> {
         let mut weighed: Vec<(usize, f64)> = (0..candidates.len())
-            .map(|place| (place, belief.sum(|cause| matches!(cause, Cause::Deploy(p) | Cause::Passing(p) if p == place))))
+            .map(|place| {
+                (place, belief.sum(|cause| matches!(cause, Cause::Deploy(p) | Cause::Passing(p) if p == place)))
+            })
             .filter(|(_, probability)| *probability > 1e-6)
             .collect();
         weighed.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -453,10 +480,7 @@ impl Neighborhood {
                 .collect();
             suspects::ln_local(&candidates, profile, moment)
         };
-        self.services
-            .iter()
-            .map(|(owner, profile)| Neighbor { profile, ln_local: local(owner, profile) })
-            .collect()
+        self.services.iter().map(|(owner, profile)| Neighbor { profile, ln_local: local(owner, profile) }).collect()
     }
 }
 
@@ -508,8 +532,9 @@ impl Belief {
 
     /// The belief in each onset, over all causes of a change that lasts.
     pub(crate) fn onsets(&self, profile: &Profile) -> PerAge {
-        let onsets: PerAge =
-            std::array::from_fn(|at| self.weights.iter().map(|(_, probability, onsets)| probability * onsets[at]).sum());
+        let onsets: PerAge = std::array::from_fn(|at| {
+            self.weights.iter().map(|(_, probability, onsets)| probability * onsets[at]).sum()
+        });
         if onsets.iter().sum::<f64>() > 0.0 {
             return onsets;
         }

@@ -188,6 +188,12 @@ impl Noise {
         f64::from(self.scale) / (1.0 - f64::from(self.phi)) / (n as f64).sqrt() * self.placebo_at(n)
     }
 
+    /// The same noise, its placebo scale not above `most` (1 or more): for long bins, of which there are never many.
+    pub fn with_placebo_at_most(mut self, most: f32) -> Self {
+        self.placebo = self.placebo.map(|scale| scale.min(most));
+        self
+    }
+
     /// The steady trend for each bin.
     pub fn slope(&self) -> f64 {
         f64::from(self.slope)

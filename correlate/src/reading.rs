@@ -20,6 +20,9 @@ use crate::{
 const MOST_SECONDS: i64 = 100_000_000_000;
 /// From this step on, in seconds, 70 minutes do not hold [`LEAST_BINS`] and the present: half as many have to do.
 const COARSE_STEP_S: i64 = 30;
+/// The engine mistrusts a history of few bins, because its bins are short. Seventy bins of a minute hold as much past as 420 of
+/// ten seconds: half of the mistrust has to do.
+const MOST_PLACEBO: f32 = 2.0;
 
 /// A series with its meaning and its bins.
 #[derive(Debug)]
@@ -115,15 +118,19 @@ impl<'n> Reading<'n> {
         newest(&self.points).max(self.per.as_deref().and_then(newest))
     }
 
+    fn is_coarse(&self) -> bool {
+        self.bin_s > COARSE_STEP_S
+    }
+
     /// Fewest bins of history that anything is said from.
     pub(crate) fn least(&self) -> usize {
-        if self.bin_s > COARSE_STEP_S { LEAST_BINS / 2 } else { LEAST_BINS }
+        if self.is_coarse() { LEAST_BINS / 2 } else { LEAST_BINS }
     }
 
     /// The bins of history with data that a judgement at `end` rests on.
     pub(crate) fn n_baseline(&self, end: i64) -> usize {
         let track = self.track(end);
-        let until = noise_until(&track.window, end);
+        let until = if track.window.end() == 0 { end } else { noise_until(&track.window, end) };
         let column = if track.law == Law::Counts { self.per.as_ref().unwrap_or(&self.points) } else { &self.points };
         within(column, end - BINS as i64, until).len()
     }
@@ -138,24 +145,26 @@ impl<'n> Reading<'n> {
         for (bin, value) in self.per.iter().flat_map(|per| within(per, from, end)) {
             track.window.put_denominator(*bin, *value);
         }
+        track.measured_at = end;
+        if track.window.end() == 0 {
+            return track;
+        }
         let (from, until) = (track.window.oldest(), noise_until(&track.window, end));
         track.quiet = match track.law {
             Law::Counts => Dispersion::measure(&track.window, from, until, self.least()).map(Quiet::Counts),
-            Law::Level(scale) => Noise::measure(&track.window, scale, from, until, self.least()).map(Quiet::Level),
+            Law::Level(scale) => {
+                let noise = Noise::measure(&track.window, scale, from, until, self.least());
+                let noise =
+                    noise.map(|noise| if self.is_coarse() { noise.with_placebo_at_most(MOST_PLACEBO) } else { noise });
+                noise.map(Quiet::Level)
+            }
         };
-        track.measured_at = end;
         track
     }
 
     /// Looks back from `end` for a change that began within `onsets` (first and last bin) in one direction; `None` without a
     /// baseline or without an onset to look at.
-    pub(crate) fn look(
-        &self,
-        end: i64,
-        onsets: (i64, i64),
-        direction: Bad,
-        scratch: &mut Scratch,
-    ) -> Option<Look> {
+    pub(crate) fn look(&self, end: i64, onsets: (i64, i64), direction: Bad, scratch: &mut Scratch) -> Option<Look> {
         let mut track = self.track(end);
         track.bad = direction;
         let mut profile = track.profile(end, scratch)?;
@@ -263,7 +272,9 @@ fn unspoken(name: &str, has_denominator: bool) -> Signal {
 fn binned(points: &[(i64, f64)], bin_s: i64, now: UnixMillis) -> Vec<(i64, f64)> {
     let mut binned: Vec<(i64, f64)> = points
         .iter()
-        .filter(|(second, value)| second.unsigned_abs() < MOST_SECONDS as u64 && value.is_finite() && *second <= now.as_secs())
+        .filter(|(second, value)| {
+            second.unsigned_abs() < MOST_SECONDS as u64 && value.is_finite() && *second <= now.as_secs()
+        })
         .map(|(second, value)| ((second - 1).div_euclid(bin_s), *value))
         .collect();
     binned.sort_by_key(|(bin, _)| *bin);

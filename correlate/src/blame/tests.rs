@@ -190,12 +190,16 @@ fn too_few_datapoints_cannot_tell() {
     assert_eq!(answer.verdict, Verdict::Inconclusive);
     assert_eq!(answer.summary, "checkout latency p95: cannot tell yet: 14 of 60 datapoints");
     assert!(answer.suspects.is_empty());
-    let rare = ratio(400, |end| f64::from(u8::from(end == 130 || end == -2000)), vec![deploy("d1", "checkout", 80)], 300);
+    let rare =
+        ratio(400, |end| f64::from(u8::from(end == 130 || end == -2000)), vec![deploy("d1", "checkout", 80)], 300);
     assert_eq!(rare.answer().verdict, Verdict::Inconclusive, "{}", rare.answer().summary);
     let mut stale = Case::new(LATENCY, series(6, 10, 0, |_| 80.0, 0.1), Vec::new(), 900).answer();
     assert_eq!(stale.verdict, Verdict::Inconclusive);
     assert_eq!(stale.summary.split_off(22), "cannot tell: no datapoints since 14:00:00 UTC");
-    assert_eq!(Case::new(LATENCY, Vec::new(), Vec::new(), 900).answer().summary, "checkout latency p95: cannot tell: no datapoints");
+    assert_eq!(
+        Case::new(LATENCY, Vec::new(), Vec::new(), 900).answer().summary,
+        "checkout latency p95: cannot tell: no datapoints"
+    );
 }
 
 #[test]
@@ -204,7 +208,12 @@ fn a_flat_series_is_unchanged_whatever_was_deployed() {
     for seed in 10..40 {
         let latency = Case::new(LATENCY, series(seed, 10, 900, |_| 80.0, 0.1), deploys.clone(), 300).answer();
         assert_eq!(latency.verdict, Verdict::Unchanged, "{seed}: {latency:#?}");
-        assert!(latency.summary.starts_with("checkout latency p95: unchanged around 14:05:00 UTC, 1.0") || latency.summary.contains(", 0.9"), "{}", latency.summary);
+        assert!(
+            latency.summary.starts_with("checkout latency p95: unchanged around 14:05:00 UTC, 1.0")
+                || latency.summary.contains(", 0.9"),
+            "{}",
+            latency.summary
+        );
         let errors = ratio(900, |_| 9.0, deploys.clone(), 300);
         assert_eq!(errors.answer().verdict, Verdict::Unchanged, "{seed}");
     }
@@ -212,7 +221,8 @@ fn a_flat_series_is_unchanged_whatever_was_deployed() {
 
 #[test]
 fn less_of_what_is_bad_is_an_improvement() {
-    let case = Case::new(LATENCY, series(7, 10, 900, step_at(130, 130.0, 80.0), 0.1), vec![deploy("d1", "checkout", 80)], 300);
+    let case =
+        Case::new(LATENCY, series(7, 10, 900, step_at(130, 130.0, 80.0), 0.1), vec![deploy("d1", "checkout", 80)], 300);
     let answer = check(&case, Verdict::Improved, Some("d1"), 0.9);
     assert!(answer.summary.contains(" down 3"), "{}", answer.summary);
 }
@@ -287,7 +297,12 @@ fn a_thousand_deploys_are_answered_in_ten_milliseconds_and_ten_are_listed() {
     eprintln!("{elapsed:?} {}", answer.summary);
     assert_eq!(answer.suspects.len(), MOST_SUSPECTS + 1);
     assert_eq!(answer.suspects.iter().find_map(|suspect| suspect.deploy_id.as_deref()), Some("last"), "{answer:#?}");
-    assert!(answer.suspects.iter().any(|s| s.deploy_id.is_none() && s.evidence.iter().any(|e| e.text.contains("further deploys"))));
+    assert!(
+        answer
+            .suspects
+            .iter()
+            .any(|s| s.deploy_id.is_none() && s.evidence.iter().any(|e| e.text.contains("further deploys")))
+    );
     // Ten on an idle machine; other work may run beside a test.
     assert!(elapsed < std::time::Duration::from_millis(100), "{elapsed:?}");
 }
@@ -327,4 +342,20 @@ proptest! {
         let question = Question { settings: &settings, series: "x", points: &points, per: Some(&points), others: &[], deploys: &[], at, now };
         check_sound(&blame(&question));
     }
+}
+
+#[test]
+fn quiet_series_rarely_look_changed() {
+    let deploys: Vec<Deploy> = (0..10).map(|at| deploy(&format!("d{at}"), "checkout", -600 + 120 * at)).collect();
+    let mut wrong = Vec::new();
+    for seed in 1000..1200 {
+        for (step, until) in [(10, 900), (60, 1740)] {
+            let points = series(seed, step, until, |_| 80.0, 0.1);
+            let verdict = Case::new(LATENCY, points, deploys.clone(), 300).answer().verdict;
+            wrong.extend((verdict != Verdict::Unchanged).then_some((seed, step, verdict)));
+        }
+        let verdict = ratio(900, |_| 9.0, deploys.clone(), 300).answer().verdict;
+        wrong.extend((verdict != Verdict::Unchanged).then_some((seed, 0, verdict)));
+    }
+    assert!(wrong.len() <= 6, "{} of 600: {wrong:?}", wrong.len());
 }
