@@ -66,7 +66,7 @@ fn seed(
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as f64 / (1_u64 << 31) as f64 - 0.5
     };
-    let mut points = Vec::new();
+    let (mut points, mut told) = (Vec::new(), Vec::new());
     for timestamp_s in (now_s - 3 * 3600..=now_s).step_by(10) {
         for (index, service) in SERVICES.iter().enumerate() {
             let wave = (timestamp_s as f64 / 3000.0 + index as f64).sin();
@@ -87,14 +87,13 @@ fn seed(
         }
         for incident in engine.advance(UnixMillis::from_secs(timestamp_s)) {
             catalog.apply_incident(&incident)?;
+            told.push(incident);
         }
     }
     store.append(&points)?;
-    // One more that still lasts, so that every state can be seen.
-    if let Some(over) = engine.incidents().last().cloned() {
-        let mut open = over;
+    // The same once more as it stood before it was mended, so that every state can be seen.
+    if let Some(mut open) = told.into_iter().find(|incident| incident.state == IncidentState::Confirmed) {
         open.id = "still-open".to_owned();
-        (open.state, open.ended_at, open.mended_by) = (IncidentState::Confirmed, None, None);
         catalog.apply_incident(&open)?;
     }
     Ok(())

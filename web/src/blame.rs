@@ -1,11 +1,11 @@
 //! `GET /api/v1/blame` and `/blame`: which deploy broke this series?
 //!
 //! Where an incident is on record that moved the series around the moment, its suspects are the answer, so that blame and
-//! alert never disagree. Else the correlator's own engine runs over the hour before.
+//! alert never disagree. Else the correlator is asked about the time around it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use deployline_correlate::{Engine, Settings, window};
+use deployline_correlate::{OtherSeries, Question, Settings};
 use deployline_notify::links;
 use deployline_schemas::{
     Incident, UnixMillis,
@@ -24,16 +24,15 @@ use crate::{
     series::Drawn,
 };
 
-/// How long after the moment asked about the series is still looked at: long enough to confirm a change.
-const AFTER: Duration = Duration::from_secs(600);
+/// How much of the series before and after the moment the correlator is given; it asks for this much.
+const BEFORE: Duration = Duration::from_secs(2 * 3600);
+const AFTER: Duration = Duration::from_secs(30 * 60);
 /// How far back a deploy may have begun and still be a suspect.
 const DEPLOY_HORIZON: Duration = Duration::from_secs(7 * 3600);
 /// Most deploys that are weighed.
 const MAX_DEPLOYS: usize = 1000;
 /// An onset this much later than the moment asked about still answers it: people point a little early.
 const EARLY: Duration = Duration::from_secs(120);
-/// Fewer datapoints than this say nothing.
-const MIN_DATAPOINTS: usize = 30;
 /// Series that the page offers to pick.
 const N_KNOWN: usize = 200;
 
@@ -69,7 +68,7 @@ impl Asked {
 pub async fn json(app: App, query: Query) -> Result<Response, WebError> {
     let asked = Asked::parse(&query, (app.parts.clock)())?;
     let settings = app.parts.settings.clone();
-    let blame = blocking(&app, move |library| ask(library, settings, &asked)).await?;
+    let blame = blocking(&app, move |library| ask(library, &settings, &asked)).await?;
     Ok(warp::reply::json(&blame).into_response())
 }
 
@@ -93,7 +92,7 @@ pub async fn page(app: App, query: Query) -> Result<Response, WebError> {
         if !is_asked {
             return Ok(view);
         }
-        let outcome = Asked::parse(&query, now).and_then(|asked| ask(library, settings, &asked));
+        let outcome = Asked::parse(&query, now).and_then(|asked| ask(library, &settings, &asked));
         match outcome {
             Ok(blame) => {
                 view.series.clone_from(&blame.series);
@@ -132,11 +131,11 @@ fn known(library: &Library) -> Vec<String> {
     names
 }
 
-/// Answers a question. Blocks: reads an hour of a few series and judges it.
+/// Answers a question. Blocks: reads two hours of a few series and judges them.
 ///
 /// # Errors
 /// [`WebError::NotFound`] for a series that has no datapoint, or a failed read.
-pub fn ask(library: &Library, settings: Settings, asked: &Asked) -> Result<Blame, WebError> {
+pub fn ask(library: &Library, settings: &Settings, asked: &Asked) -> Result<Blame, WebError> {
     let drawn = match (&asked.series, &asked.signal, &asked.service) {
         (Some(series), _, _) => library.target(series, 1).pop(),
         (None, Some(signal), Some(service)) => library.signal(signal, service).into_iter().next(),
@@ -174,59 +173,34 @@ fn answer(incident: &Incident, drawn: &Drawn, at: UnixMillis) -> Option<Blame> {
     })
 }
 
-/// Runs the engine over the series' signals around the moment, as the live correlator would have.
-fn judge(library: &Library, settings: Settings, drawn: &Drawn, at: UnixMillis) -> Result<Blame, WebError> {
-    let blame = |verdict, summary: String| Blame {
-        series: drawn.series.clone(),
-        service: drawn.service.clone(),
+/// Puts the question to the correlator, with the series, its denominator, the same signal of other services, and the deploys.
+fn judge(library: &Library, settings: &Settings, drawn: &Drawn, at: UnixMillis) -> Result<Blame, WebError> {
+    let window = (at.minus(BEFORE), at.plus(AFTER).min(library.now));
+    let points = |name: &str| -> Result<Vec<(i64, f64)>, WebError> {
+        let line = library.line(&Drawn::plain(name, &[]), window)?;
+        Ok(line.timestamps_s.into_iter().zip(line.values).collect())
+    };
+    let meant = settings.signals.iter().find_map(|signal| Some((signal, signal.service_of(&drawn.series)?)));
+    let per = meant.and_then(|(signal, service)| signal.per_of(service)).filter(|per| !per.contains('*'));
+    let per = per.map(|per| points(&per)).transpose()?;
+    let mut others: Vec<(std::sync::Arc<str>, Vec<(i64, f64)>)> = Vec::new();
+    if let Some((signal, _)) = meant {
+        let matching = library.store().matching(&signal.series_of("*"));
+        let matching = matching.into_iter().map(|(_, name)| name).filter(|name| **name != *drawn.series);
+        for name in matching.take(deployline_correlate::blame::MOST_OTHERS) {
+            others.push((name.clone(), points(&name)?));
+        }
+    }
+    let others: Vec<OtherSeries<'_>> = others.iter().map(|(name, points)| OtherSeries { name, points }).collect();
+    Ok(deployline_correlate::blame(&Question {
+        settings,
+        series: &drawn.series,
+        points: &points(&drawn.series)?,
+        per: per.as_deref(),
+        others: &others,
+        deploys: &library.deploys_between(at.minus(DEPLOY_HORIZON), window.1, MAX_DEPLOYS)?,
         at,
-        verdict,
-        onset: None,
-        effect: None,
-        suspects: Vec::new(),
-        summary,
-    };
-    let Some(service) = &drawn.service else {
-        let summary = "no [[signal]] says what this series means, so that nothing can be concluded from it".to_owned();
-        return Ok(blame(Verdict::Inconclusive, summary));
-    };
-    let until = at.plus(AFTER).min(library.now);
-    let span_s = window::BINS as i64 * settings.bin_s.max(1);
-    let from = UnixMillis::from_secs(at.as_secs().saturating_sub(span_s));
-    let signals = library.signals.iter().filter(|signal| {
-        signal.service_of(&drawn.series).is_some()
-            || signal.per.as_deref().is_some_and(|per| per.replace("{service}", service) == drawn.series)
-    });
-    let mut by_stamp: BTreeMap<i64, Vec<(String, f64)>> = BTreeMap::new();
-    let mut n_datapoints = 0;
-    for line in signals.flat_map(|signal| library.lines_of(signal, service)) {
-        for series in [Some(&line.series), line.per.as_ref()].into_iter().flatten() {
-            let plain = Drawn::plain(series, &[]);
-            let columns = library.line(&plain, (from, until))?;
-            if *series == drawn.series {
-                n_datapoints = n_datapoints.max(columns.values.len());
-            }
-            for (timestamp_s, value) in columns.timestamps_s.into_iter().zip(columns.values) {
-                by_stamp.entry(timestamp_s).or_default().push((series.clone(), value));
-            }
-        }
-    }
-    let mut engine = Engine::new(Settings { lateness_ms: 0, ..settings });
-    for deploy in library.deploys_between(at.minus(DEPLOY_HORIZON), until, MAX_DEPLOYS)? {
-        engine.observe_deploy(&deploy);
-    }
-    for (timestamp_s, points) in by_stamp {
-        for (series, value) in points {
-            engine.observe(&series, timestamp_s, value);
-        }
-        let _ = engine.advance(UnixMillis::from_secs(timestamp_s));
-    }
-    let found = engine.incidents().filter_map(|incident| answer(incident, drawn, at)).last();
-    Ok(found.unwrap_or_else(|| match n_datapoints {
-        n if n < MIN_DATAPOINTS => {
-            blame(Verdict::Inconclusive, format!("{n} datapoints around that time: too few to tell"))
-        }
-        _ => blame(Verdict::Unchanged, "nothing changed for the worse around that time, beyond chance".to_owned()),
+        now: library.now,
     }))
 }
 

@@ -32,6 +32,8 @@ const N_TALLIED: usize = 1000;
 const RECENT: Duration = Duration::from_secs(6 * 3600);
 /// How much is shown before and after a deploy.
 const AROUND: Duration = Duration::from_secs(30 * 60);
+/// How much of an incident that lasts is shown.
+const LONGEST: Duration = Duration::from_secs(6 * 3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// `/`
@@ -173,7 +175,9 @@ pub async fn incident(app: App, id: String) -> Result<Response, WebError> {
 fn incident_view(library: &Library, id: &str) -> Result<IncidentView, WebError> {
     let incident = library.incident(id)?;
     let from = incident.onset.at.minus(AROUND);
-    let until = incident.ended_at.unwrap_or(incident.changed_at).plus(Duration::from_secs(600));
+    // One that lasts is shown up to now, as far as it can still be made out.
+    let until = incident.ended_at.unwrap_or(library.now.min(incident.onset.at.plus(LONGEST)));
+    let until = until.plus(Duration::from_secs(600));
     let mended_by = match &incident.mended_by {
         Some(id) => library.named(&incident)?.remove(id),
         None => None,

@@ -45,8 +45,11 @@ pub fn blame(view: &BlameView) -> Markup {
                     p.lead { (outcome(answer.verdict)) " " (answer.summary) }
                     @if let Some(onset) = answer.onset {
                         p.meta {
-                            "Began at " (clock(onset.at, view.now)) ", with 90 % between "
-                            (clock(onset.earliest, view.now)) " and " (clock(onset.latest, view.now)) "."
+                            "Began at " (clock(onset.at, view.now))
+                            @if onset.earliest < onset.latest {
+                                ", with 90 % between " (clock(onset.earliest, view.now)) " and " (clock(onset.latest, view.now))
+                            }
+                            "."
                         }
                     }
                     @if !rows.is_empty() { (suspects(rows, view.now)) }

@@ -47,7 +47,9 @@ fn sentence(view: &IncidentView) -> Markup {
     let until = incident.ended_at.unwrap_or(*now);
     html! {
         (incident.service) " in " (incident.environment) ", since " (clock(onset.at, *now))
-        " (90 %: " (clock(onset.earliest, *now)) " to " (clock(onset.latest, *now)) ")"
+        @if onset.earliest < onset.latest {
+            " (90 %: " (clock(onset.earliest, *now)) " to " (clock(onset.latest, *now)) ")"
+        }
         @match (incident.state, incident.ended_at) {
             (IncidentState::Recovered, _) | (_, Some(_)) => {
                 ". It lasted " b { (figures::duration(figures::between(onset.at, until))) }
