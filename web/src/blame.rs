@@ -183,12 +183,13 @@ fn judge(library: &Library, settings: &Settings, drawn: &Drawn, at: UnixMillis) 
     let meant = settings.signals.iter().find_map(|signal| Some((signal, signal.service_of(&drawn.series)?)));
     let per = meant.and_then(|(signal, service)| signal.per_of(service)).filter(|per| !per.contains('*'));
     let per = per.map(|per| points(&per)).transpose()?;
-    let mut others: Vec<(std::sync::Arc<str>, Vec<(i64, f64)>)> = Vec::new();
+    let mut others = Vec::new();
     if let Some((signal, _)) = meant {
         let matching = library.store().matching(&signal.series_of("*"));
         let matching = matching.into_iter().map(|(_, name)| name).filter(|name| **name != *drawn.series);
         for name in matching.take(deployline_correlate::blame::MOST_OTHERS) {
-            others.push((name.clone(), points(&name)?));
+            let read = points(&name)?;
+            others.push((name, read));
         }
     }
     let others: Vec<OtherSeries<'_>> = others.iter().map(|(name, points)| OtherSeries { name, points }).collect();

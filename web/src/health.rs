@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use deployline_ingest::door::Tally;
 use deployline_schemas::topic::Topic;
 use warp::{Reply, http::StatusCode, reply::Response};
 
@@ -70,9 +71,12 @@ pub async fn metrics(app: App) -> Response {
     response::bytes("text/plain; version=0.0.4; charset=utf-8", exposition.finish())
 }
 
+/// One figure of a source's tally.
+type Count = fn(&Tally) -> u64;
+
 fn door(app: &App, exposition: &mut Exposition) {
     let tallies = app.parts.door.counters().snapshot();
-    let families: [(&str, &str, fn(&deployline_ingest::door::Tally) -> u64); 6] = [
+    let families: [(&str, &str, Count); 6] = [
         ("deployline_hook_accepted_total", "Hook requests answered once durable.", |tally| tally.accepted),
         ("deployline_hook_deploys_total", "Deploy events taken in.", |tally| tally.deploys),
         ("deployline_hook_ignored_total", "Hook requests understood and left out.", |tally| tally.ignored),

@@ -108,7 +108,7 @@ mod tests {
         });
         let view = DeployView {
             now,
-            row: DeployRow { verdict: DeployVerdict::new(&deploy, &[incident.clone()], now), deploy },
+            row: DeployRow { verdict: DeployVerdict::new(&deploy, std::slice::from_ref(&incident), now), deploy },
             incidents: vec![(incident.clone(), rows.collect())],
             neighbours: vec![],
             graphs: vec![],
