@@ -44,4 +44,5 @@ pub mod live;
 
 pub use blame::{OtherSeries, Question, blame};
 pub use engine::Engine;
+pub use impact::{Impact, Survey, SurveyedSeries, impact};
 pub use settings::Settings;

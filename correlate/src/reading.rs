@@ -20,8 +20,10 @@ use crate::{
 const MOST_SECONDS: i64 = 100_000_000_000;
 /// From this step on, in seconds, 70 minutes do not hold [`LEAST_BINS`] and the present: half as many have to do.
 const COARSE_STEP_S: i64 = 30;
-/// The engine mistrusts a history of few bins, because its bins are short. Seventy bins of a minute hold as much past as 420 of
-/// ten seconds: half of the mistrust has to do.
+/// The engine's bins, in seconds. It mistrusts a history of few bins, because they are short; seventy bins of a minute hold as much
+/// past as 420 of these, so in longer ones no drift is feared and the placebo scale is limited.
+const FLUSH_S: i64 = 10;
+/// See [`FLUSH_S`].
 const MOST_PLACEBO: f32 = 2.0;
 
 /// A series with its meaning and its bins.
@@ -118,13 +120,9 @@ impl<'n> Reading<'n> {
         newest(&self.points).max(self.per.as_deref().and_then(newest))
     }
 
-    fn is_coarse(&self) -> bool {
-        self.bin_s > COARSE_STEP_S
-    }
-
     /// Fewest bins of history that anything is said from.
     pub(crate) fn least(&self) -> usize {
-        if self.is_coarse() { LEAST_BINS / 2 } else { LEAST_BINS }
+        if self.bin_s > COARSE_STEP_S { LEAST_BINS / 2 } else { LEAST_BINS }
     }
 
     /// The bins of history with data that a judgement at `end` rests on.
@@ -154,8 +152,8 @@ impl<'n> Reading<'n> {
             Law::Counts => Dispersion::measure(&track.window, from, until, self.least()).map(Quiet::Counts),
             Law::Level(scale) => {
                 let noise = Noise::measure(&track.window, scale, from, until, self.least());
-                let noise =
-                    noise.map(|noise| if self.is_coarse() { noise.with_placebo_at_most(MOST_PLACEBO) } else { noise });
+                let noise = noise
+                    .map(|noise| if self.bin_s > FLUSH_S { noise.with_placebo_at_most(MOST_PLACEBO) } else { noise });
                 noise.map(Quiet::Level)
             }
         };
@@ -203,6 +201,13 @@ impl<'n> Reading<'n> {
         };
         let all = [effect.before, effect.after, effect.factor, effect.low, effect.high];
         all.iter().all(|x| x.is_finite()).then_some(effect)
+    }
+
+    /// Whether the interval of an effect leaves room for one that matters, a double or a half: then "unchanged" may not be said.
+    pub(crate) fn may_be_large(&self, effect: &Effect) -> bool {
+        let doubled = self.signal.bad != Bad::Down && effect.high >= 2.0;
+        let halved = self.signal.bad != Bad::Up && effect.low <= 0.5;
+        effect.before.abs() > 1e-9 && (doubled || halved)
     }
 
     /// Whether an effect is for the worse.

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use super::*;
 
 /// 2025-10-13T14:00:00Z, the start of a bin of 10 s and of one of 60 s.
-const T0: i64 = 1_760_364_000;
-const ERRORS: &str = "stats.counters.checkout.http.5xx.count";
-const LATENCY: &str = "stats.timers.checkout.http.latency.upper_95";
+pub(crate) const T0: i64 = 1_760_364_000;
+pub(crate) const ERRORS: &str = "stats.counters.checkout.http.5xx.count";
+pub(crate) const LATENCY: &str = "stats.timers.checkout.http.latency.upper_95";
 
 /// Noise of its own for each seed and bin: uniform in `-1.0..1.0` (SplitMix64).
 fn noise(seed: u64, at: i64) -> f64 {
@@ -18,22 +18,22 @@ fn noise(seed: u64, at: i64) -> f64 {
 
 /// A series every `step` seconds from 75 minutes before [`T0`] until `until` seconds after it; `level` gives its value by the
 /// second since [`T0`] at which the interval ended.
-fn series(seed: u64, step: i64, until: i64, level: impl Fn(i64) -> f64, rough: f64) -> Vec<(i64, f64)> {
+pub(crate) fn series(seed: u64, step: i64, until: i64, level: impl Fn(i64) -> f64, rough: f64) -> Vec<(i64, f64)> {
     (-75 * 60 / step..=until / step)
         .map(|at| (T0 + at * step, level(at * step) * (1.0 + rough * noise(seed, at))))
         .collect()
 }
 
-fn counts(seed: u64, until: i64, level: impl Fn(i64) -> f64) -> Vec<(i64, f64)> {
+pub(crate) fn counts(seed: u64, until: i64, level: impl Fn(i64) -> f64) -> Vec<(i64, f64)> {
     series(seed, 10, until, level, 0.3).into_iter().map(|(at, value)| (at, value.round())).collect()
 }
 
-fn step_at(second: i64, before: f64, after: f64) -> impl Fn(i64) -> f64 {
+pub(crate) fn step_at(second: i64, before: f64, after: f64) -> impl Fn(i64) -> f64 {
     move |end| if end > second { after } else { before }
 }
 
 /// A deploy that takes 40 s, begun so many seconds after [`T0`].
-fn deploy(id: &str, service: &str, started: i64) -> Deploy {
+pub(crate) fn deploy(id: &str, service: &str, started: i64) -> Deploy {
     let event = serde_json::json!({
         "id": id, "service": service, "version": format!("v-{id}"), "actor": "ana",
         "started_at": T0 + started, "live_at": T0 + started + 38, "finished_at": T0 + started + 40,
@@ -41,7 +41,7 @@ fn deploy(id: &str, service: &str, started: i64) -> Deploy {
     serde_json::from_value::<DeployEvent>(event).unwrap().into_deploy().unwrap()
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     let mut settings = Settings::default();
     let depends_on = vec!["auth".to_owned()];
     settings.services.insert("checkout".to_owned(), Service { depends_on, owner: None });
