@@ -7,7 +7,7 @@ use deployline_schemas::{
     blame::{Evidence, Suspect},
     deploy::Kind,
     incident::IncidentState,
-    signal::Signal,
+    signal::{Signal, SignalKind},
 };
 
 use crate::{
@@ -20,14 +20,14 @@ use crate::{
     scope::{self, Scope},
     settings::Settings,
     suspects::{self, BLIP_LENGTHS, Candidate, Cause, FADES, Moment, Neighbor, Posterior, Rivals, Spreading},
-    track::{LEAST_BINS, Profile, Rival, Scratch, Track},
+    track::{LEAST_BINS, Profile, Quiet, Rival, Scratch, Track},
 };
 
 /// Fewest changed bins before a deploy is named: a restart is over by then.
 const LEAST_AGE: usize = 4;
 /// No deploy is named while the belief that nothing happened at all is above this: attribution may be shared, but a change that
 /// may be chance is looked at for some minutes more. Peeking every bin for an hour makes 1 in 20 come up by itself.
-const MOST_NOTHING: f64 = 0.04;
+const MOST_NOTHING: f64 = 0.08;
 /// Fewest changed bins before a change is told that no deploy explains.
 const LEAST_AGE_UNEXPLAINED: usize = 30;
 /// Every signal is looked at once in so many bins even with no deploy near.
@@ -42,6 +42,8 @@ const MOVED_LN: f64 = 3.0;
 const JOINED_LN: f64 = 5.0;
 /// Smallest effects worth telling, as a factor.
 const LEAST_FACTOR: f64 = 1.04;
+/// A level that moved by less than this is not believed to have come back by itself.
+const FAINT_FACTOR: f64 = 1.3;
 /// The engine skips ahead when it was not asked for longer than this many bins.
 const MOST_BINS_BEHIND: i64 = 8640;
 
@@ -403,10 +405,10 @@ impl Engine {
         let mut steps = [LogSum::default(); AGES.len()];
         let mut ramps = [LogSum::default(); AGES.len()];
         let mut total = 0.0;
-        for track in tracks {
+        let weights = self.weights(&tracks);
+        for (track, weight) in tracks.into_iter().zip(weights) {
             let track = &self.tracks[track];
             if let Some(profile) = track.profile(end, &mut self.scratch) {
-                let weight = track.weight();
                 for at in 0..AGES.len() {
                     steps[at].add(weight.ln() + profile.step[at]);
                     ramps[at].add(weight.ln() + profile.ramp[at]);
@@ -436,18 +438,37 @@ impl Engine {
             .collect()
     }
 
+    /// What each signal counts in its service's mean. Weights are set by the baseline alone, so that the mean stays an e-value. Latencies
+    /// of one service share theirs by how quiet they are: a median says the same as its p95, sooner.
+    fn weights(&self, tracks: &[usize]) -> Vec<f64> {
+        let precision = |track: &Track| match track.quiet {
+            Some(Quiet::Level(noise)) if track.kind == SignalKind::Latency => noise.spread_of_mean(20).powi(-2),
+            _ => 0.0,
+        };
+        let all = tracks.iter().map(|track| precision(&self.tracks[*track]));
+        let (total, n) = all.fold((0.0, 0.0), |(total, n), p| if p > 0.0 { (total + p, n + 1.0) } else { (total, n) });
+        let each = tracks.iter().map(|track| {
+            let track = &self.tracks[*track];
+            match precision(track) {
+                p if p > 0.0 => (n * p / total).max(0.05),
+                _ => track.weight(),
+            }
+        });
+        each.collect()
+    }
+
     fn rivals(&mut self, place: usize, end: i64) -> Rivals {
         let tracks = self.free_tracks(place, end);
         let mut blips = [[LogSum::default(); AGES.len()]; BLIP_LENGTHS.len()];
         let mut fades = [[LogSum::default(); AGES.len()]; FADES.len()];
         let mut total = 0.0;
-        for track in &tracks {
+        for (track, weight) in tracks.iter().zip(self.weights(&tracks)) {
             let track = &self.tracks[*track];
             if track.profile(end, &mut self.scratch).is_none() {
                 continue;
             }
-            let ln_weight = track.weight().ln();
-            total += track.weight();
+            let ln_weight = weight.ln();
+            total += weight;
             for (at, age) in AGES.into_iter().enumerate() {
                 for (length, sums) in BLIP_LENGTHS.into_iter().zip(&mut blips) {
                     if length < age {
@@ -745,6 +766,11 @@ impl Engine {
             let needed = if is_level { proof.level_bins } else { proof.bins };
             let from = if needed > proof.bins { from.min(end - needed as i64).max(entry.onset_bin) } else { from };
             let (ln_factor, bins) = recovery::back(track, &signal.effect, signal.direction, from, end);
+            // Daily life moves a level by a quarter and back within hours: only a change of software or a clear effect proves.
+            let is_faint = signal.effect.factor.max(1.0 / signal.effect.factor.max(1e-9)) < FAINT_FACTOR;
+            if is_level && is_faint && proof == recovery::BY_ITSELF {
+                return None;
+            }
             // What joined on little evidence can give little: it must only not speak against.
             let is_minor = signal.log_e < 0.3 * strongest;
             if bins < needed || ln_factor < if is_minor { -2.0 } else { proof.ln_factor } {

@@ -18,7 +18,7 @@ use deployline_schemas::signal::Bad;
 use crate::{
     grid::{self, PerAge},
     normal::{LogSum, ln_phi},
-    window::Window,
+    window::{BINS, ONSET_BINS, Window},
 };
 
 /// How many bins before an onset set the level it is compared with: 30 minutes at 10 s.
@@ -37,6 +37,9 @@ const WINDOWS_PRIOR: f64 = 6.0;
 const RAMP_BINS: f64 = 240.0;
 /// Standard deviations of a ramp's height after [`RAMP_BINS`].
 const RAMP_SIZES: [f64; 2] = [0.3, 0.9];
+/// The standard deviation of the trend of a series of which nothing is known yet, for each bin: half as much again over a day's
+/// morning at 10 s.
+const YOUNG_DRIFT: f64 = 3e-4;
 /// The smallest innovation's standard deviation that is believed: a constant series would make any change certain.
 const LEAST_SCALE: f64 = 0.004;
 
@@ -77,6 +80,8 @@ pub struct Noise {
     scale: f32,
     /// A steady trend for each bin.
     slope: f32,
+    /// How much trend for each bin there may be that the baseline is too short to show.
+    drift: f32,
     /// How much wider the step statistic spreads at [`HORIZONS`] over quiet history than it should, at least 1.
     placebo: [f32; HORIZONS.len()],
 }
@@ -138,8 +143,10 @@ impl Noise {
         innovations.iter_mut().for_each(|y| *y = (*y - centre).abs());
         let wide = quantile(&mut innovations, 0.95) / 1.96;
         let spread = (1.4826 * median(&mut innovations)).max(0.8 * wide).max(LEAST_SCALE);
+        let short = (1.0 - values.len() as f64 / (BINS - ONSET_BINS) as f64).max(0.0);
+        let drift = (YOUNG_DRIFT * short) as f32;
         let mut noise =
-            Self { phi: phi as f32, scale: spread as f32, slope: slope as f32, placebo: [1.0; HORIZONS.len()] };
+            Self { phi: phi as f32, scale: spread as f32, slope: slope as f32, drift, placebo: [1.0; HORIZONS.len()] };
         noise.placebo = noise.placebo_scale(&values);
         Some(noise)
     }
@@ -166,7 +173,9 @@ impl Noise {
                 // Never seen: a trend that the history is too short to show would look like a step.
                 largest *= 1.4;
             }
-            (largest * (1.0 + 0.5 * horizon as f64 / values.len() as f64).sqrt()) as f32
+            // A young baseline has not shown yet what it can do.
+            let young = 1.0 + 0.25 * (1.0 - values.len() as f64 / (BINS - ONSET_BINS) as f64).max(0.0);
+            (largest * young * (1.0 + 0.5 * horizon as f64 / values.len() as f64).sqrt()) as f32
         })
     }
 
@@ -188,9 +197,11 @@ impl Noise {
         f64::from(self.scale) / (1.0 - f64::from(self.phi)) / (n as f64).sqrt() * self.placebo_at(n)
     }
 
-    /// The same noise, its placebo scale not above `most` (1 or more): for long bins, of which there are never many.
+    /// The same noise, its placebo scale not above `most` (1 or more) and no drift feared: for long bins, of which there are
+    /// never many.
     pub fn with_placebo_at_most(mut self, most: f32) -> Self {
         self.placebo = self.placebo.map(|scale| scale.min(most));
+        self.drift = 0.0;
         self
     }
 
@@ -261,7 +272,7 @@ impl Sums {
 
     /// Whitens and adds up the last bins before `end`.
     pub fn fill(&mut self, window: &Window, scale: Scale, noise: &Noise, end: i64, scratch: &mut Vec<f64>) {
-        let from = window.oldest().max(end - (LEVEL_BINS + crate::window::ONSET_BINS + 1) as i64);
+        let from = window.oldest().max(end - (LEVEL_BINS + ONSET_BINS + 1) as i64);
         levels(window, scale, from, end, scratch);
         self.fill_values(scratch, f64::from(noise.phi), f64::from(noise.slope));
     }
@@ -339,7 +350,13 @@ impl Sums {
             }
         }
         let q = h2 + h1 * h1 / m;
-        (q > 0.0).then(|| Statistic { z: dot / q.sqrt(), information: h2 * h2 / q, squares, n: all[0], is_ramp: template == Template::Ramp })
+        (q > 0.0).then(|| Statistic {
+            z: dot / q.sqrt(),
+            information: h2 * h2 / q,
+            squares,
+            n: all[0],
+            is_ramp: template == Template::Ramp,
+        })
     }
 
     /// The statistic of a change that fades by the factor `fade` each bin.
@@ -356,7 +373,13 @@ impl Sums {
             power *= fade;
         }
         let q = h2 + h1 * h1 / m;
-        (q > 0.0 && n > 0.0).then(|| Statistic { z: dot / q.sqrt(), information: h2 * h2 / q, squares, n, is_ramp: false })
+        (q > 0.0 && n > 0.0).then(|| Statistic {
+            z: dot / q.sqrt(),
+            information: h2 * h2 / q,
+            squares,
+            n,
+            is_ramp: false,
+        })
     }
 
     fn ln_factor(&self, s: Option<Statistic>, horizon: usize, noise: &Noise, scale: Scale, direction: Bad) -> f64 {
@@ -407,7 +430,10 @@ impl Sums {
 fn ln_factor(s: &Statistic, sign: f64, noise: &Noise, scale: Scale) -> f64 {
     let variance = f64::from(noise.scale).powi(2);
     let total = VARIANCE_BINS * variance + s.squares;
-    let gain = s.z * s.z;
+    // An unknown trend moves the mean by itself over half the baseline and half the stretch.
+    let trend = f64::from(noise.drift) * 0.5 * (s.n + LEVEL_BINS as f64);
+    let known = 1.0 / (1.0 + s.information * trend * trend / variance);
+    let gain = s.z * s.z * known;
     let (sizes, unit) = match scale {
         Scale::Log if s.is_ramp => (RAMP_SIZES.as_slice(), variance),
         Scale::Log => (LOG_SIZES.as_slice(), variance),

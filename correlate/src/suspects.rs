@@ -29,7 +29,7 @@ use crate::{
 const ORGANIC_RATE: f64 = 2.9e-5;
 /// Faint changes are far more common than clear ones: rates and levels drift a little all the time. So many times more
 /// often, falling off with the evidence for each bin of the changed stretch.
-const FAINT: f64 = 30.0;
+const FAINT: f64 = 10.0;
 /// See [`FAINT`]: ln BF for each bin.
 const FAINT_CLARITY: f64 = 0.15;
 /// Spikes of a service that no deploy explains: one a day, for each bin.
