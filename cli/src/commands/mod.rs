@@ -1,0 +1,34 @@
+//! The verbs other than `serve` and `demo`: each asks a running server, or works on files alone.
+
+pub mod blame;
+mod emit;
+mod graph;
+mod hook;
+mod list;
+mod replay;
+
+use std::process::ExitCode;
+
+use crate::{
+    args::{Args, Command, ConfigVerb},
+    config::Config,
+    demo, serve,
+};
+
+/// Carries out what was asked. Exit code 0 unless the verb says otherwise.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Serve(args) => serve::command(&args),
+        Command::Demo(args) => demo::command(&args),
+        Command::Emit(args) => emit::run(&args),
+        Command::Blame(args) => blame::run(&args),
+        Command::Deploys(args) => list::deploys(&args),
+        Command::Incidents(args) => list::incidents(&args),
+        Command::Graph(args) => graph::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Hook(verb) => hook::run(&verb),
+        Command::Config(ConfigVerb::Check { file }) => Config::load(Some(&file)).map(|_| ()),
+        Command::Config(ConfigVerb::Show { file }) => Config::show(file.as_deref()).map(|text| print!("{text}")),
+    }
+    .map(|()| ExitCode::SUCCESS)
+}

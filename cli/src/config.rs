@@ -1,0 +1,204 @@
+//! `deployline.toml`: the sections that each crate owns, put together.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, anyhow, bail};
+use deployline_bus::BusConfig;
+use deployline_ingest::{carbon::CarbonConfig, hooks::HookConfig, statsd::StatsdConfig};
+use deployline_notify::{ChannelConfig, RouteConfig};
+use deployline_schemas::signal::{Services, Signal, default_signals};
+use deployline_store::{StoreConfig, retention::RetentionRule};
+use deployline_web::WebConfig;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// The whole configuration. Every section has defaults that run alone.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub web: WebConfig,
+    pub statsd: StatsdConfig,
+    pub carbon: CarbonConfig,
+    pub store: StoreConfig,
+    pub bus: BusConfig,
+    pub signal: Vec<Signal>,
+    pub service: Services,
+    pub retention: Vec<RetentionRule>,
+    pub hook: Vec<HookConfig>,
+    pub channel: Vec<ChannelConfig>,
+    pub route: Vec<RouteConfig>,
+}
+
+/// Variables like `DEPLOYLINE_WEB__LISTEN` set `web.listen`.
+const ENVIRONMENT_PREFIX: &str = "DEPLOYLINE_";
+/// Keys that hold secrets: `env:NAME` or `file:PATH`, never the secret itself.
+const SECRET_KEYS: [&str; 6] = ["secret", "secrets", "token", "tokens", "password", "routing_key"];
+/// Keys that may be a secret, and are masked, but may stand in the file.
+const MASKED_KEYS: [&str; 1] = ["url"];
+
+impl Config {
+    /// Reads a file, lays the environment over it and resolves its secrets. Without a file, the defaults.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let mut table = table(file)?;
+        resolve(&mut table, "")?;
+        let mut config: Config = Value::Table(table).try_into().map_err(explain)?;
+        if config.signal.is_empty() {
+            config.signal = default_signals();
+        }
+        Ok(config)
+    }
+
+    /// The configuration in force as TOML, secrets masked.
+    pub fn show(file: Option<&Path>) -> anyhow::Result<String> {
+        let mut stated: Config = Value::Table(table(file)?).try_into().map_err(explain)?;
+        if stated.signal.is_empty() {
+            stated.signal = default_signals();
+        }
+        let mut table = Table::try_from(&stated)?;
+        mask(&mut table);
+        Ok(toml::to_string(&table)?)
+    }
+}
+
+/// The file as it stands, checked, with the environment laid over it.
+fn table(file: Option<&Path>) -> anyhow::Result<Table> {
+    let mut table = Table::new();
+    if let Some(file) = file {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        // Read once with places, so that a mistake is shown where it stands.
+        toml::from_str::<Config>(&text).map_err(|error| anyhow!("{}: {}", file.display(), place(&text, error)))?;
+        table = toml::from_str(&text)?;
+    }
+    let mut variables: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
+    variables.sort();
+    for (name, value) in variables {
+        let path = name[ENVIRONMENT_PREFIX.len()..].to_lowercase();
+        if path.contains("__") {
+            set(&mut table, &path.split("__").collect::<Vec<_>>(), &value).with_context(|| format!("in {name}"))?;
+        }
+    }
+    Ok(table)
+}
+
+fn set(table: &mut Table, path: &[&str], value: &str) -> anyhow::Result<()> {
+    match path {
+        [] => Ok(()),
+        [key] => {
+            // A number, a boolean or a list where it reads as one; else the text itself.
+            let parsed = toml::from_str::<Table>(&format!("v = {value}")).ok().and_then(|mut t| t.remove("v"));
+            table.insert((*key).to_owned(), parsed.unwrap_or_else(|| Value::String(value.to_owned())));
+            Ok(())
+        }
+        [section, rest @ ..] => match table.entry(*section).or_insert_with(|| Value::Table(Table::new())) {
+            Value::Table(inner) => set(inner, rest, value),
+            _ => bail!("`{section}` is not a section"),
+        },
+    }
+}
+
+/// Replaces `env:NAME` and `file:PATH` by what they name, wherever they stand.
+fn resolve(table: &mut Table, section: &str) -> anyhow::Result<()> {
+    for (key, value) in table.iter_mut() {
+        resolve_value(key, value, &format!("{section}{key}"))?;
+    }
+    Ok(())
+}
+
+fn resolve_value(key: &str, value: &mut Value, path: &str) -> anyhow::Result<()> {
+    match value {
+        Value::String(text) => {
+            if let Some(name) = text.strip_prefix("env:") {
+                *text =
+                    std::env::var(name).map_err(|_| anyhow!("{path} wants the variable {name}, which is not set"))?;
+            } else if let Some(file) = text.strip_prefix("file:") {
+                let secret = fs::read_to_string(file).with_context(|| format!("{path} wants the file {file}"))?;
+                *text = secret.trim_end().to_owned();
+            } else if SECRET_KEYS.contains(&key) {
+                bail!("{path} holds a secret: write \"env:NAME\" or \"file:PATH\" instead of the secret itself");
+            }
+            Ok(())
+        }
+        Value::Array(items) => {
+            items.iter_mut().enumerate().try_for_each(|(i, item)| resolve_value(key, item, &format!("{path}[{i}]")))
+        }
+        Value::Table(inner) => resolve(inner, &format!("{path}.")),
+        _ => Ok(()),
+    }
+}
+
+fn mask(table: &mut Table) {
+    for (key, value) in table.iter_mut() {
+        let secret = SECRET_KEYS.contains(&key.as_str()) || MASKED_KEYS.contains(&key.as_str());
+        mask_value(value, secret);
+    }
+}
+
+fn mask_value(value: &mut Value, secret: bool) {
+    match value {
+        Value::String(text) if secret && !text.starts_with("env:") && !text.starts_with("file:") => {
+            *text = "********".to_owned();
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| mask_value(item, secret)),
+        Value::Table(inner) => mask(inner),
+        _ => {}
+    }
+}
+
+/// Says on which line a mistake stands, and which key was probably meant.
+fn place(text: &str, error: toml::de::Error) -> String {
+    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    format!("line {line}: {}", nearest(error.message()))
+}
+
+fn explain(error: toml::de::Error) -> anyhow::Error {
+    anyhow!("in the configuration: {}", nearest(error.message()))
+}
+
+/// Adds the nearest known key to serde's message on an unknown one.
+fn nearest(message: &str) -> String {
+    let mut words = message.split('`').skip(1).step_by(2);
+    if let (true, Some(unknown)) = (message.starts_with("unknown field"), words.next()) {
+        return match words.min_by_key(|known| strsim::damerau_levenshtein(unknown, known)) {
+            Some(known) => format!("unknown key `{unknown}`, did you mean `{known}`?"),
+            None => format!("unknown key `{unknown}`"),
+        };
+    }
+    message.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(text: &str) -> String {
+        place(text, toml::from_str::<Config>(text).unwrap_err())
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_the_nearest_key() {
+        assert_eq!(
+            mistake("[web]\nlisten = \"127.0.0.1:1\"\nbase_ulr = \"x\"\n"),
+            "line 3: unknown key `base_ulr`, did you mean `base_url`?"
+        );
+        assert!(mistake("[wbe]\n").contains("did you mean `web`?"));
+    }
+
+    #[test]
+    fn a_variable_reaches_into_a_section() {
+        let mut table = Table::new();
+        set(&mut table, &["store", "max_series"], "5000").unwrap();
+        set(&mut table, &["web", "base_url"], "http://graphs").unwrap();
+        assert_eq!(table["store"]["max_series"].as_integer(), Some(5000));
+        assert_eq!(table["web"]["base_url"].as_str(), Some("http://graphs"));
+    }
+
+    #[test]
+    fn a_secret_in_the_file_is_refused_and_a_named_one_is_masked_not_shown() {
+        let mut inline: Table = toml::from_str("[[hook]]\nsource = \"github\"\nsecret = \"hunter2\"\n").unwrap();
+        let message = resolve(&mut inline, "").unwrap_err().to_string();
+        assert!(message.contains("hook[0].secret holds a secret") && !message.contains("hunter2"), "{message}");
+        let mut shown: Table = toml::from_str("[[channel]]\nurl = \"http://hooks/T0/B0\"\n").unwrap();
+        mask(&mut shown);
+        assert_eq!(shown["channel"][0]["url"].as_str(), Some("********"));
+    }
+}

@@ -1,0 +1,247 @@
+//! `serve`: the whole system in one process.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use deployline_bus::Bus;
+use deployline_correlate::{Settings, live::Live};
+use deployline_ingest::{
+    carbon,
+    door::Door,
+    projector,
+    sink::Sink,
+    spool::{DEFAULT_SPOOL_BYTES, Spool},
+    statsd,
+};
+use deployline_notify::Notifier;
+use deployline_schemas::time::{Clock, wall_clock};
+use deployline_store::{Catalog, Store};
+use deployline_web::{App, Parts};
+use tokio::{sync::broadcast, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    args::{self, Role},
+    config::Config,
+    signals,
+};
+
+/// Changes that a slow listener may lag behind before it misses some.
+const CHANGES: usize = 1024;
+/// How often the store seals, compacts and forgets, and how often the bus ends its retention.
+const STORE_UPKEEP: Duration = Duration::from_secs(10);
+const BUS_UPKEEP: Duration = Duration::from_secs(3600);
+/// Longest time that stopping may take before what is left is cut off.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A running system.
+pub struct Running {
+    /// Where pages, hooks and API are served.
+    pub web: SocketAddr,
+    /// StatsD over UDP.
+    pub statsd: Option<SocketAddr>,
+    /// Graphite's plaintext protocol over TCP.
+    pub carbon: Option<SocketAddr>,
+    /// What takes datapoints in: it ends first, so that its last flush is judged and kept.
+    receivers: JoinSet<anyhow::Result<()>>,
+    /// Everything else.
+    workers: JoinSet<anyhow::Result<()>>,
+    stop: CancellationToken,
+    stop_workers: CancellationToken,
+    store: Store,
+    bus: Bus,
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub fn command(args: &args::Serve) -> anyhow::Result<()> {
+    let config = Config::load(args.config.as_deref())?;
+    config.check_exposure(args.insecure)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let stopping = stop.clone();
+        tokio::spawn(async move {
+            signals::stop_asked().await;
+            info!("stopping");
+            stopping.cancel();
+        });
+        let running = start(config, &args.roles, stop).await?;
+        info!(web = %running.web, "deployline is up");
+        running.join().await
+    })?;
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+/// Opens what is on disk, binds every port, and starts the roles.
+///
+/// # Errors
+/// When a file cannot be opened or a port cannot be bound: nothing is left running then.
+pub async fn start(config: Config, roles: &[Role], stop: CancellationToken) -> anyhow::Result<Running> {
+    let clock = wall_clock();
+    let Config { web, statsd, carbon, mut store, bus, signal, service, retention, hook, channel, route } = config;
+    if !retention.is_empty() {
+        store.retention = retention;
+    }
+    let data = store.dir.clone();
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot make the data folder {}", data.display()))?;
+    let bus = Bus::open(&bus, &data).await.context("cannot open the bus")?;
+    let (store, catalog) = open_store(store, Arc::clone(&clock)).await?;
+    let spool = Spool::open(&data.join("spool"), DEFAULT_SPOOL_BYTES).context("cannot open the spool")?;
+    // Without any [[hook]] every source is taken unsigned, which loopback allows; with one, only what is configured.
+    let open_door = hook.is_empty();
+    let door = Door::new(bus.clone(), hook, open_door, Some(spool.clone()));
+    let (changes, _) = broadcast::channel(CHANGES);
+
+    let (mut receivers, mut workers) = (JoinSet::new(), JoinSet::new());
+    let stop_workers = CancellationToken::new();
+    let (mut statsd_address, mut carbon_address) = (None, None);
+    if roles.contains(&Role::Ingest) {
+        let sink: Arc<dyn Sink> = Arc::new(store.clone());
+        let server = statsd::Server::bind(&statsd, Arc::clone(&sink), Arc::clone(&clock))?;
+        statsd_address = server.udp_address();
+        let stop_receiving = stop.clone();
+        receivers.spawn(async move { server.run(stop_receiving).await.context("StatsD") });
+        let server = carbon::Server::bind(&carbon, sink, Arc::clone(&clock), stop.clone())?;
+        carbon_address = server.line_address();
+        receivers.spawn(async move { server.run().await.context("Graphite in") });
+    }
+    let listener = deployline_web::listen(web.listen).await?;
+    let web_address = listener.local_addr()?;
+    let bin_s = statsd.flush.as_secs() as i64;
+    let settings = Settings { signals: signal, services: service, bin_s, ..Settings::default() };
+    if roles.contains(&Role::Correlate) {
+        let live = Live::new(bus.clone(), store.clone(), catalog.clone(), Arc::clone(&clock), settings.clone());
+        let stop = stop_workers.clone();
+        workers.spawn(async move { live.run(stop).await.context("the correlator") });
+        let notify = deployline_notify::NotifyConfig { channels: channel, routes: route };
+        let notifier =
+            Notifier::new(bus.clone(), catalog.clone(), settings.services.clone(), notify, web.base_url.clone())?;
+        let stop = stop_workers.clone();
+        workers.spawn(async move { notifier.run(stop).await.context("alerts") });
+    }
+    {
+        let (bus, catalog, changes, stop) = (bus.clone(), catalog.clone(), changes.clone(), stop_workers.clone());
+        workers.spawn(async move { projector::run(bus, catalog, changes, stop).await.context("the catalog") });
+    }
+    {
+        let (bus, stop) = (bus.clone(), stop_workers.clone());
+        workers.spawn(async move {
+            spool.drain(&bus, stop).await;
+            Ok(())
+        });
+    }
+    workers.spawn(keep_store(store.clone(), Arc::clone(&clock), stop_workers.clone()));
+    workers.spawn(keep_bus(bus.clone(), Arc::clone(&clock), stop_workers.clone()));
+    let parts = Parts {
+        config: web,
+        store: store.clone(),
+        catalog,
+        bus: bus.clone(),
+        door,
+        changes,
+        settings,
+        clock,
+        collectors: Vec::new(),
+    };
+    let app = App::new(parts, stop_workers.clone());
+    let stop_web = stop_workers.clone();
+    workers.spawn(async move {
+        deployline_web::serve(app, listener, stop_web).await;
+        Ok(())
+    });
+    Ok(Running {
+        web: web_address,
+        statsd: statsd_address,
+        carbon: carbon_address,
+        receivers,
+        workers,
+        stop,
+        stop_workers,
+        store,
+        bus,
+    })
+}
+
+async fn open_store(config: deployline_store::StoreConfig, clock: Clock) -> anyhow::Result<(Store, Catalog)> {
+    let open = move || {
+        let store = Store::open(&config, clock).context("cannot open the store")?;
+        let catalog = Catalog::open(&config.dir).context("cannot open the catalog")?;
+        anyhow::Ok((store, catalog))
+    };
+    tokio::task::spawn_blocking(open).await?
+}
+
+impl Running {
+    /// Waits for the stop token, or for any part to end, then stops in the order of the data: receivers, their last flush,
+    /// everything that works on it, the store.
+    pub async fn join(mut self) -> anyhow::Result<()> {
+        let mut outcome = tokio::select! {
+            () = self.stop.cancelled() => Ok(()),
+            Some(ended) = self.receivers.join_next() => flatten(ended),
+            Some(ended) = self.workers.join_next() => flatten(ended),
+        };
+        // One part ending, well or badly, tells the others to stop.
+        self.stop.cancel();
+        let drained = async {
+            while let Some(ended) = self.receivers.join_next().await {
+                outcome = std::mem::replace(&mut outcome, Ok(())).and(flatten(ended));
+            }
+            self.stop_workers.cancel();
+            while let Some(ended) = self.workers.join_next().await {
+                outcome = std::mem::replace(&mut outcome, Ok(())).and(flatten(ended));
+            }
+        };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            self.stop_workers.cancel();
+            error!(n_left = self.receivers.len() + self.workers.len(), "stopping took too long, the rest is cut off");
+        }
+        self.receivers.shutdown().await;
+        self.workers.shutdown().await;
+        let store = self.store;
+        tokio::task::spawn_blocking(move || store.flush()).await?.context("the store's last flush")?;
+        self.bus.close().await.context("the bus")?;
+        outcome
+    }
+}
+
+fn flatten(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {
+    ended.context("a part of deployline panicked")?
+}
+
+/// Seals, compacts and forgets in the store, until `stop`.
+async fn keep_store(store: Store, clock: Clock, stop: CancellationToken) -> anyhow::Result<()> {
+    while stop.run_until_cancelled(tokio::time::sleep(STORE_UPKEEP)).await.is_some() {
+        let (store, now) = (store.clone(), clock());
+        match tokio::task::spawn_blocking(move || store.maintain(now)).await? {
+            Ok(_) => {}
+            Err(error) => warn!(%error, "the store could not be kept, trying again"),
+        }
+    }
+    Ok(())
+}
+
+/// Ends the retention of the bus's records, until `stop`.
+async fn keep_bus(bus: Bus, clock: Clock, stop: CancellationToken) -> anyhow::Result<()> {
+    while stop.run_until_cancelled(tokio::time::sleep(BUS_UPKEEP)).await.is_some() {
+        if let Err(error) = bus.retain(clock()).await {
+            warn!(%error, "old records could not be removed from the bus, trying again");
+        }
+    }
+    Ok(())
+}
+
+impl Config {
+    /// Refuses to be reachable from other machines without a token, unless `insecure` is said.
+    pub fn check_exposure(&self, insecure: bool) -> anyhow::Result<()> {
+        if self.web.is_exposed() && self.web.tokens.is_empty() && !insecure {
+            bail!(
+                "web.listen {} is reachable from other machines and no token is configured: add tokens = [\"env:NAME\"] \
+                 under [web], listen on 127.0.0.1, or say --insecure",
+                self.web.listen
+            );
+        }
+        Ok(())
+    }
+}
