@@ -52,10 +52,14 @@ const PRESENT_BINS: i64 = 30;
 const ENDS: [i64; 6] = [1, 6, 14, 28, 50, 80];
 /// The same further back in time, where the end of the change is in the data already.
 const EARLIER_ENDS: [i64; 2] = [1, 28];
-/// How often a look is repeated from nearer to the onset, and how many bins later the onset may then turn out to be.
-const MOST_RECENTERINGS: usize = 3;
-/// See [`MOST_RECENTERINGS`].
-const RECENTER_BINS: i64 = 6;
+/// Evidence that suffices to place an onset, as the natural logarithm of a Bayes factor: the engine's alerts come at about this.
+const ENOUGH_LN: f64 = 20.0;
+/// The ends from which a change may first show enough are gone through in steps of so many bins.
+const SCAN_BINS: usize = 5;
+/// The onset is sought among those with evidence within this of the best, in nats, and so many bins around them.
+const NEAR_LN: f64 = 8.0;
+/// See [`NEAR_LN`].
+const NEAR_BINS: i64 = 2;
 /// How many bins each further stretch lies before the last.
 const STRIDE: i64 = 56;
 
@@ -229,20 +233,25 @@ impl Inquiry<'_> {
         self.plain(Verdict::Unchanged, &format!("unchanged around {at}, {range} of before"))
     }
 
-    /// Looks again from nearer to the onset, as long as that shows more: from far off, the true onset may be out of sight and
-    /// the oldest in sight stand for it.
-    fn centered(&self, mut look: Look, (oldest, newest): (i64, i64), scratch: &mut Scratch) -> Look {
+    /// Places the onset as the engine would have when it first saw enough, then looks for what came of it.
+    ///
+    /// From far off the true onset may be out of sight, and the more bins a large change has lasted, the more an onset too early
+    /// seems to explain. So the ends are gone through from the oldest on, and the first one that shows enough says within which bins
+    /// the onset lies. A change that never shows so much is judged where it shows most.
+    fn centered(&self, look: Look, (oldest, newest): (i64, i64), scratch: &mut Scratch) -> Look {
         let past = self.reading.last().map_or(look.end, |last| last + 1);
-        for _ in 0..MOST_RECENTERINGS {
-            let newest = newest.min(look.end - look.best_age() as i64 + RECENTER_BINS);
-            let ends = ENDS.iter().map(|ahead| newest + ahead).filter(|end| *end <= past);
-            let looks = ends.filter_map(|end| self.reading.look(end, (oldest, newest), look.track.bad, scratch));
-            match looks.max_by(|a, b| a.peak.total_cmp(&b.peak)) {
-                Some(nearer) if nearer.peak > look.peak => look = nearer,
-                _ => break,
-            }
-        }
-        look
+        let enough = ENOUGH_LN.min(0.8 * look.peak);
+        let first = (look.end - 2 * N_AGES as i64).max(oldest) + 1;
+        let mut look_at = |end: i64| {
+            let early = self.reading.glance(end, (oldest, newest.min(end - 1)), look.track.bad, scratch)?;
+            (early.peak >= enough).then_some(early)
+        };
+        let Some(early) = (first..look.end).step_by(SCAN_BINS).find_map(&mut look_at) else { return look };
+        let (from, until) = early.onsets_within(NEAR_LN);
+        let onsets = ((from - NEAR_BINS).max(oldest), (until + NEAR_BINS).min(newest));
+        let ends = ENDS.iter().map(|ahead| onsets.1 + ahead).filter(|end| *end <= past);
+        let looks = ends.filter_map(|end| self.reading.look(end, onsets, look.track.bad, scratch));
+        looks.max_by(|a, b| a.peak.total_cmp(&b.peak)).unwrap_or(look)
     }
 
     /// Judges the change that a look shows; `None` when it is none that can be put in numbers.

@@ -163,27 +163,31 @@ impl<'n> Reading<'n> {
     /// Looks back from `end` for a change that began within `onsets` (first and last bin) in one direction; `None` without a
     /// baseline or without an onset to look at.
     pub(crate) fn look(&self, end: i64, onsets: (i64, i64), direction: Bad, scratch: &mut Scratch) -> Option<Look> {
+        let mut look = self.glance(end, onsets, direction, scratch)?;
+        // Only where there is something to explain are the rival explanations asked for.
+        for at in (0..N_AGES).filter(|at| look.peak > 0.0 && look.profile.step[*at] > f64::NEG_INFINITY) {
+            let lengths = BLIP_LENGTHS.into_iter().zip(&mut look.rivals.blips);
+            for (length, blips) in lengths.filter(|(length, _)| *length < AGES[at]) {
+                blips[at] = look.track.rival(Rival::Blip(length), AGES[at], scratch);
+            }
+            for (fade, fades) in FADES.into_iter().zip(&mut look.rivals.fades) {
+                fades[at] = look.track.rival(Rival::Fade(fade), AGES[at], scratch);
+            }
+        }
+        Some(look)
+    }
+
+    /// The same without the rival explanations, which cost most.
+    pub(crate) fn glance(&self, end: i64, onsets: (i64, i64), direction: Bad, scratch: &mut Scratch) -> Option<Look> {
         let mut track = self.track(end);
         track.bad = direction;
         let mut profile = track.profile(end, scratch)?;
-        let admits = |at: usize| (onsets.0..=onsets.1).contains(&(end - AGES[at] as i64));
-        for at in (0..N_AGES).filter(|at| !admits(*at)) {
+        for at in (0..N_AGES).filter(|at| !(onsets.0..=onsets.1).contains(&(end - AGES[*at] as i64))) {
             (profile.step[at], profile.ramp[at]) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
         }
         let peak = (0..N_AGES).map(|at| profile.step[at].max(profile.ramp[at])).fold(f64::NEG_INFINITY, f64::max);
         let none = [f64::NEG_INFINITY; N_AGES];
-        let mut rivals = Rivals { blips: [none; BLIP_LENGTHS.len()], fades: [none; FADES.len()] };
-        // Only where there is something to explain are the rival explanations asked for.
-        if peak > 0.0 {
-            for at in (0..N_AGES).filter(|at| admits(*at)) {
-                for (length, blips) in BLIP_LENGTHS.into_iter().zip(&mut rivals.blips).filter(|(l, _)| *l < AGES[at]) {
-                    blips[at] = track.rival(Rival::Blip(length), AGES[at], scratch);
-                }
-                for (fade, fades) in FADES.into_iter().zip(&mut rivals.fades) {
-                    fades[at] = track.rival(Rival::Fade(fade), AGES[at], scratch);
-                }
-            }
-        }
+        let rivals = Rivals { blips: [none; BLIP_LENGTHS.len()], fades: [none; FADES.len()] };
         peak.is_finite().then_some(Look { end, track, profile, rivals, peak })
     }
 
@@ -248,6 +252,14 @@ impl Look {
         let asked = |at: &usize| self.profile.step[*at] > f64::NEG_INFINITY;
         let youngest = (0..N_AGES).find(asked).map_or(1, |at| AGES[at]);
         (youngest, (0..N_AGES).rev().find(asked).map_or(youngest, |at| AGES[at]))
+    }
+
+    /// The first and last bin whose evidence for an onset is within `nats` of the best.
+    pub(crate) fn onsets_within(&self, nats: f64) -> (i64, i64) {
+        let near = |at: &usize| self.profile.step[*at].max(self.profile.ramp[*at]) >= self.peak - nats;
+        let bin = |at: usize| self.end - AGES[at] as i64;
+        let last = (0..N_AGES).find(near).map_or(self.end - 1, bin);
+        ((0..N_AGES).rev().find(near).map_or(last, bin), last)
     }
 
     /// The engine's moment.

@@ -359,3 +359,27 @@ fn quiet_series_rarely_look_changed() {
     }
     assert!(wrong.len() <= 6, "{} of 600: {wrong:?}", wrong.len());
 }
+
+#[test]
+fn the_onset_is_in_place_whatever_the_size_and_however_late_it_is_asked() {
+    let mut misplaced = Vec::new();
+    for (seed, factor) in [(31, 1.3), (32, 1.6), (33, 2.5), (34, 10.0), (35, 100.0)] {
+        let points = series(seed, 10, 3600, step_at(130, 80.0, 80.0 * factor), 0.1);
+        let errors = counts(seed, 3600, step_at(130, 9.0, 9.0 * factor.max(3.0)));
+        for at in [140, 400, 900, 1500, 3000] {
+            let mut cases =
+                [LATENCY, ERRORS].map(|name| Case::new(name, points.clone(), vec![deploy("d1", "checkout", 80)], at));
+            (cases[1].points, cases[1].per) = (errors.clone(), Some(counts(99, 3600, |_| 4000.0)));
+            for case in cases {
+                let answer = case.answer();
+                let onset_s = answer.onset.map(|onset| onset.at.as_secs() - T0 - 130);
+                // Five of the noise's deviations place a step within some bins, ten and more within one or two.
+                let tolerance_s = if factor < 1.5 { 40 } else { 20 };
+                if !onset_s.is_some_and(|apart| apart.abs() <= tolerance_s) || answer.suspects[0].deploy_id.is_none() {
+                    misplaced.push((case.series, factor, at, onset_s, answer.summary));
+                }
+            }
+        }
+    }
+    assert!(misplaced.is_empty(), "{misplaced:#?}");
+}
