@@ -18,6 +18,8 @@
 
 pub mod wait;
 
+pub mod ports;
+
 pub mod server;
 
 pub mod receiver;

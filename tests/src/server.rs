@@ -4,21 +4,21 @@ use std::{
     env, fs,
     fs::{File, OpenOptions},
     io::Read,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::Mutex,
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, bail};
+use deployline_schemas::Deploy;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     github::{Delivery, signature},
+    ports::Ports,
     wait::eventually,
 };
 
@@ -120,12 +120,8 @@ pub struct Server {
     folder: TempDir,
     child: Child,
     agent: ureq::Agent,
-    /// The HTTP address.
-    pub web: SocketAddr,
-    /// The StatsD UDP address.
-    pub statsd: SocketAddr,
-    /// The Graphite plaintext TCP address.
-    pub carbon: SocketAddr,
+    /// Where it listens.
+    pub ports: Ports,
 }
 
 impl Server {
@@ -135,11 +131,11 @@ impl Server {
     /// When the binary has not been built, or does not get ready.
     pub fn start(settings: &Settings) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("no temporary folder")?;
-        let [web, statsd, carbon] = free_ports()?;
-        fs::write(folder.path().join("deployline.toml"), configuration(settings, folder.path(), web, statsd, carbon))?;
+        let ports = Ports::pick()?;
+        fs::write(folder.path().join("deployline.toml"), configuration(settings, folder.path(), ports))?;
         let child = spawn(folder.path())?;
         let config = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).http_status_as_error(false).build();
-        let mut server = Self { folder, child, agent: config.into(), web, statsd, carbon };
+        let mut server = Self { folder, child, agent: config.into(), ports };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -189,7 +185,7 @@ impl Server {
 
     /// `http://address` + `path`.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.web)
+        format!("http://{}{path}", self.ports.web)
     }
 
     /// The answer to `GET path?query`.
@@ -234,6 +230,14 @@ impl Server {
         self.get("/api/v1/deploys", query)?.json()
     }
 
+    /// One deploy. Ids hold slashes, as in `github:owner/repository:7`, which a path segment writes as `%2F`.
+    ///
+    /// # Errors
+    /// When it is not answered.
+    pub fn deploy(&self, id: &str) -> anyhow::Result<Deploy> {
+        self.get(&format!("/api/v1/deploys/{}", id.replace('/', "%2F")), &[])?.json()
+    }
+
     /// Runs another verb of the binary against this server.
     ///
     /// # Errors
@@ -259,7 +263,7 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(Some(Err(status)));
             }
-            let answer = self.agent.get(format!("http://{}/readyz", self.web)).call()?;
+            let answer = self.agent.get(format!("http://{}/readyz", self.ports.web)).call()?;
             if answer.status() != 200 {
                 bail!("/readyz answers {}", answer.status());
             }
@@ -329,13 +333,8 @@ fn spawn(folder: &Path) -> anyhow::Result<Child> {
         .context("deployline serve does not start")
 }
 
-fn configuration(
-    settings: &Settings,
-    folder: &Path,
-    web: SocketAddr,
-    statsd: SocketAddr,
-    carbon: SocketAddr,
-) -> String {
+fn configuration(settings: &Settings, folder: &Path, ports: Ports) -> String {
+    let Ports { web, statsd, console, carbon } = ports;
     let data = folder.join("data");
     let mut text = format!(
         r#"
@@ -345,7 +344,7 @@ base_url = "http://{web}"
 [statsd]
 udp = "{statsd}"
 tcp = "off"
-admin = "off"
+admin = "{console}"
 flush = "{flush_s}s"
 [carbon]
 line = "{carbon}"
@@ -366,26 +365,4 @@ secret = "env:GITHUB_SECRET"
         text += "[[route]]\nmatch = { environment = \"production\" }\nto = [\"push\"]\n";
     }
     text
-}
-
-/// Loopback ports that are free for TCP and UDP, and that no two tests of this process share.
-///
-/// They lie below the range that the kernel hands out to outgoing connections (32768 and up on Linux), so that none is
-/// taken between this look and the server's start, or while the server is down between a kill and its restart.
-fn free_ports<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
-    static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-    let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut found = Vec::with_capacity(N);
-    for _ in 0..10_000 {
-        let port = fastrand::u16(10_000..20_000);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if !taken.contains(&port) && TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
-            taken.push(port);
-            found.push(address);
-        }
-        if let Ok(ports) = <[SocketAddr; N]>::try_from(found.as_slice()) {
-            return Ok(ports);
-        }
-    }
-    bail!("no {N} free ports between 10000 and 20000")
 }

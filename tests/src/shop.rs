@@ -42,8 +42,15 @@ impl Shop {
         let settings = Settings { bus, flush_s: FLUSH_S, webhook: Some(chat.url()) };
         let server = Server::start(&settings)?;
         let until_s = now().as_secs();
-        fill_in_the_past(server.carbon, &SERVICES, until_s - PAST.as_secs() as i64, until_s, FLUSH_S as i64, seed)?;
-        let start = |library| Traffic::start(library, server.statsd, &SERVICES);
+        fill_in_the_past(
+            server.ports.carbon,
+            &SERVICES,
+            until_s - PAST.as_secs() as i64,
+            until_s,
+            FLUSH_S as i64,
+            seed,
+        )?;
+        let start = |library| Traffic::start(library, server.ports.statsd, &SERVICES);
         let traffic = [start(Library::Statsd)?, start(Library::HotShots)?];
         Ok(Self { server, chat, traffic, next_id: 145_988_746 })
     }

@@ -21,8 +21,8 @@ use deployline_tests::{
 const N_DEPLOYS: u64 = 200;
 /// Longest wait for one deploy.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two deploys: a graph of a dozen seconds around now then holds some twenty lines, as a busy minute does.
-const PACE: Duration = Duration::from_millis(300);
+/// Between two deploys: the graph of the last three seconds then holds some thirty lines, more than a busy minute has.
+const PACE: Duration = Duration::from_millis(100);
 /// Between two questions, so that asking does not crowd out the work that is asked about.
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(1);
 
@@ -31,7 +31,7 @@ fn main() -> anyhow::Result<()> {
     for (name, bar_ms, bus) in [("embedded", 50.0, Bus::Embedded), ("kafka", 150.0, Bus::kafka()?)] {
         let server = Server::start(&Settings { bus, ..Settings::default() })?;
         let until_s = now().as_secs();
-        fill_in_the_past(server.carbon, &["checkout"], until_s - 600, until_s, 10, 7)?;
+        fill_in_the_past(server.ports.carbon, &["checkout"], until_s - 600, until_s, 10, 7)?;
         report(name, "/api/v1/deploys", bar_ms, measure(&server, 1, in_list)?);
         report(name, "/graph.svg", bar_ms, measure(&server, 2, on_graph)?);
     }
@@ -68,7 +68,7 @@ fn in_list(server: &Server, deployment: &Deployment) -> anyhow::Result<bool> {
 
 fn on_graph(server: &Server, deployment: &Deployment) -> anyhow::Result<bool> {
     let series = errors_of(&deployment.service);
-    let query = [("target", series.as_str()), ("from", "-6s"), ("until", "now")];
+    let query = [("target", series.as_str()), ("from", "-3s"), ("until", "now")];
     Ok(server.get("/graph.svg", &query)?.text().contains(&deployment.sha[..9]))
 }
 
