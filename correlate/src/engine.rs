@@ -541,6 +541,9 @@ impl Engine {
                 if moved.is_empty() {
                     return false;
                 }
+                if self.is_usual(&moved, end) {
+                    return false;
+                }
                 let deploy = candidates[index].exposure.deploy();
                 if let Some(known) = self.book.of_deploy(&deploy.id) {
                     let entry = self.book.get_mut(known);
@@ -597,6 +600,16 @@ impl Engine {
             }
             _ => false,
         }
+    }
+
+    /// Whether the clearest of the moved signals has not yet outlasted an excursion that it is used to.
+    fn is_usual(&self, moved: &[(deployline_schemas::incident::MovedSignal, i64)], end: i64) -> bool {
+        let clearest = moved.iter().max_by(|a, b| a.0.log_e.total_cmp(&b.0.log_e));
+        clearest.is_some_and(|(signal, onset_bin)| {
+            let track = self.find(&signal.series, &signal.signal);
+            let usual = track.map_or(0, |track| track.longest_alike(*onset_bin, end));
+            usual > 0 && end - onset_bin <= usual as i64 + 3
+        })
     }
 
     #[allow(clippy::too_many_arguments)] // As above.

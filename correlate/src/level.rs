@@ -24,7 +24,7 @@ use crate::{
 /// How many bins before an onset set the level it is compared with: 30 minutes at 10 s.
 const LEVEL_BINS: usize = 180;
 /// How many bins the baseline's variance is worth against the variance since the onset.
-const VARIANCE_BINS: f64 = 24.0;
+const VARIANCE_BINS: f64 = 14.0;
 /// Horizons at which the placebo scale is measured, in bins.
 const HORIZONS: [usize; 6] = [2, 5, 10, 20, 40, 80];
 /// Standard deviations of a step's size in natural logarithms, equally likely: 8 %, 28 %, double.

@@ -192,14 +192,15 @@ impl Sums {
     /// The excess over the baseline rate in the second half of the stretch over that in the first is 1 for a step and
     /// Σ₂fⁱ/Σ₁fⁱ for a fade; its logarithm has the variance k₁/x₁² + k₂/x₂² of two Poisson excesses x (delta method), plus
     /// [`WOBBLE`], because a raised error rate is no steadier than a quiet one.
-    pub fn ln_fading_over_step(&self, age: usize, fade: f64, dispersion: Dispersion) -> f64 {
+    pub fn ln_fading_over_step(&self, age: usize, fade: f64, direction: Bad, dispersion: Dispersion) -> f64 {
         let (a, b) = self.baseline(age, dispersion);
         let from = self.len().saturating_sub(age);
         if b <= 0.0 || age < 2 {
             return 0.0;
         }
         let middle = from + age / 2;
-        let excess = |(k, n): (f64, f64)| ((k - a / b * n), k.max(1.0), n);
+        let sign = if direction == Bad::Down { -1.0 } else { 1.0 };
+        let excess = |(k, n): (f64, f64)| (sign * (k - a / b * n), k.max(1.0), n);
         let (first, k1, n1) = excess(self.between(from, middle));
         let (second, k2, n2) = excess(self.between(middle, self.len()));
         if first <= 0.0 || n1 <= 0.0 || n2 <= 0.0 {

@@ -17,6 +17,15 @@ use crate::{
 /// Fewest bins of history before anything is said of a signal: 10 minutes at 10 s.
 pub const LEAST_BINS: usize = 60;
 
+/// Longer ones are no spikes but other states of the service, and prove nothing usual.
+const MOST_ALIKE_BINS: usize = 36;
+/// A cold cache slows requests; that it fails them, or keeps people from buying, is four times rarer.
+const FADING_COUNTS_LN: f64 = -1.386_294_361_119_890_6;
+/// Excursions are compared by means of up to so many bins, and are alike from this share of the present one's size on.
+const ALIKE_BINS: i64 = 6;
+/// See [`ALIKE_BINS`].
+const ALIKE_SHARE: f64 = 0.6;
+
 /// How a signal's values are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Law {
@@ -181,7 +190,8 @@ impl Track {
             }
             (Some(Quiet::Counts(dispersion)), _, Rival::Fade(fade)) => {
                 scratch.ratios.ln_factor(age, age, self.bad, dispersion)
-                    + scratch.ratios.ln_fading_over_step(age, fade, dispersion)
+                    + scratch.ratios.ln_fading_over_step(age, fade, self.bad, dispersion)
+                    + FADING_COUNTS_LN
             }
             _ => 0.0,
         }
@@ -231,6 +241,51 @@ impl Track {
             }
             _ => None,
         }
+    }
+
+    /// How many bins the longest earlier excursion of the same size lasted: a scheduled job makes the same spike every hour, and a
+    /// change is news only once it outlasts it. 0 where the window holds none. Incidents do not count.
+    pub fn longest_alike(&self, onset: i64, end: i64) -> usize {
+        let width = (end - onset).clamp(2, ALIKE_BINS);
+        let value = |from: i64, until: i64| -> Option<f64> {
+            if (from..until).any(|bin| self.window.is_bad(bin)) {
+                return None;
+            }
+            match self.law {
+                Law::Level(scale) => {
+                    let (mean, n) = level::mean_level(&self.window, scale, from, until, true);
+                    (n > 0).then_some(mean)
+                }
+                Law::Counts => {
+                    let (events, trials) = self.raw_counts(from, until);
+                    (trials > 0.0).then_some(events / trials)
+                }
+            }
+        };
+        let Some(now) = (match self.law {
+            Law::Level(scale) => Some(level::mean_level(&self.window, scale, onset, end, true).0),
+            Law::Counts => {
+                let (events, trials) = self.raw_counts(onset, end);
+                (trials > 0.0).then_some(events / trials)
+            }
+        }) else {
+            return 0;
+        };
+        let starts = self.window.oldest()..onset - width;
+        let mut usual: Vec<f64> = starts.clone().step_by(3).filter_map(|from| value(from, from + width)).collect();
+        if usual.len() < 20 {
+            return 0;
+        }
+        let middle = usual.len() / 2;
+        let usual = *usual.select_nth_unstable_by(middle, f64::total_cmp).1;
+        let (excess, mut longest, mut run) = (now - usual, 0, 0);
+        for from in starts {
+            let is_alike = value(from, from + width).is_some_and(|x| (x - usual) / excess >= ALIKE_SHARE);
+            run = if is_alike { run + 1 } else { 0 };
+            longest = longest.max(run);
+        }
+        // Windows of `width` bins overlap an excursion of as many bins more than they are.
+        if longest == 0 || longest > MOST_ALIKE_BINS { 0 } else { longest + width as usize / 2 }
     }
 
     /// Events and trials in `[from, until)`, bins judged bad included.
