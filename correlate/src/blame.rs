@@ -26,8 +26,9 @@ use crate::{
 
 /// Most deploys that an answer lists, "none of them" not counted.
 pub const MOST_SUSPECTS: usize = 10;
-/// Most deploys that are weighed: those whose timing and scope fit best. Any further ones fit worse than all of these.
-pub const MOST_WEIGHED: usize = 40;
+/// Most deploys that are weighed in full: those whose prior, timing and scope fit best. What the others could have done is taken from
+/// these three alone.
+pub const MOST_WEIGHED: usize = 24;
 /// Most other series that are looked at.
 pub const MOST_OTHERS: usize = 32;
 /// A change that began up to so many bins after the moment is still meant: nobody clicks to the pixel.
@@ -126,6 +127,16 @@ struct Finding {
     onset: Onset,
     effect: Effect,
     suspects: Vec<Suspect>,
+    /// The probability that it was a deploy not among the suspects.
+    unlisted: f64,
+}
+
+/// The deploys that were not weighed in full.
+#[derive(Debug, Clone, Copy)]
+struct Others {
+    n: usize,
+    /// How well they fit together, against those that were.
+    share: f64,
 }
 
 impl Inquiry<'_> {
@@ -191,13 +202,23 @@ impl Inquiry<'_> {
         let verdict = self.reading.verdict(&finding.effect);
         let what = movement(&finding.effect);
         let since = clock(finding.onset.at, self.question.now);
-        let who = finding.suspects.first().map_or_else(String::new, |suspect| self.who(suspect));
+        let who = self.culprit(&finding);
         Blame {
             summary: format!("{} {what} since {since}: {who}", self.reading.title()),
             onset: Some(finding.onset),
             effect: Some(finding.effect),
             suspects: finding.suspects,
             ..self.plain(verdict, "")
+        }
+    }
+
+    fn culprit(&self, finding: &Finding) -> String {
+        let Some(first) = finding.suspects.first() else { return String::new() };
+        // Too many deploys to list is not "no deploy".
+        let crowd = first.deploy_id.is_none() && finding.unlisted > 0.5 * first.probability;
+        match finding.suspects.iter().find(|suspect| suspect.deploy_id.is_some()).filter(|_| crowd) {
+            Some(likeliest) => format!("one of many deploys, likeliest {}", self.who(likeliest)),
+            None => self.who(first),
         }
     }
 
@@ -259,7 +280,7 @@ impl Inquiry<'_> {
         let bin_s = self.reading.bin_s;
         let onset_s = (look.end - look.best_age() as i64) * bin_s;
         let known_at = UnixMillis::from_secs((look.end * bin_s).min(onset_s + KNOWN_AFTER_S + bin_s));
-        let near = self.near(look, known_at);
+        let (near, others) = self.near(look, known_at);
         let neighborhood = Neighborhood::read(self, look);
         let owns = neighborhood.owns(&near, look.moment(bin_s));
         let candidates: Vec<Candidate<'_>> = near
@@ -274,16 +295,14 @@ impl Inquiry<'_> {
         let effect = look.track.effect(look.end - age as i64, look.end)?;
         let effect = self.reading.in_its_unit(effect)?;
         let agrees = look.track.bad == Bad::Either || (effect.after > effect.before) == (look.track.bad == Bad::Up);
-        agrees.then(|| Finding {
-            changed: 1.0 - belief.sum(|cause| cause == Cause::Nothing),
-            suspects: self.suspects(&belief, &candidates, &onsets, look.end, onset),
-            onset,
-            effect,
+        agrees.then(|| {
+            let (suspects, unlisted) = self.suspects(&belief, &candidates, others, &onsets, look.end, onset);
+            Finding { changed: 1.0 - belief.sum(|cause| cause == Cause::Nothing), onset, effect, suspects, unlisted }
         })
     }
 
     /// The deploys in reach that could have had an effect at one of the onsets looked at, best fit first.
-    fn near(&self, look: &Look, known_at: UnixMillis) -> Vec<(Exposure<'_>, usize)> {
+    fn near(&self, look: &Look, known_at: UnixMillis) -> (Vec<(Exposure<'_>, usize)>, Others) {
         let bin_s = self.reading.bin_s;
         let latest = look.end - look.admissible().0 as i64;
         let mut ages: Vec<usize> = (0..N_AGES).filter(|at| look.profile.step[*at].is_finite()).collect();
@@ -311,18 +330,22 @@ impl Inquiry<'_> {
             near.push((exposure.prior() * crate::scope::reach_probability(hops) * mass, exposure, hops));
         }
         near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.deploy().id.cmp(&b.1.deploy().id)));
-        near.truncate(MOST_WEIGHED);
-        near.into_iter().map(|(_, exposure, hops)| (exposure, hops)).collect()
+        let others = near.split_off(near.len().min(MOST_WEIGHED));
+        let fit = |deploys: &[(f64, Exposure<'_>, usize)]| deploys.iter().map(|(fit, ..)| fit).sum::<f64>();
+        let share = if fit(&near) > 0.0 { fit(&others) / fit(&near) } else { 0.0 };
+        let others = Others { n: others.iter().filter(|(fit, ..)| *fit > 0.0).count(), share };
+        (near.into_iter().map(|(_, exposure, hops)| (exposure, hops)).collect(), others)
     }
 
     fn suspects(
         &self,
         belief: &Belief,
         candidates: &[Candidate<'_>],
+        others: Others,
         onsets: &PerAge,
         end: i64,
         onset: Onset,
-    ) -> Vec<Suspect> {
+    ) -> (Vec<Suspect>, f64) {
         let mut weighed: Vec<(usize, f64)> = (0..candidates.len())
             .map(|place| {
                 (place, belief.sum(|cause| matches!(cause, Cause::Deploy(p) | Cause::Passing(p) if p == place)))
@@ -330,6 +353,8 @@ impl Inquiry<'_> {
             .filter(|(_, probability)| *probability > 1e-6)
             .collect();
         weighed.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let others_weight = others.share * weighed.iter().map(|(_, probability)| probability).sum::<f64>();
+        weighed.iter_mut().for_each(|(_, probability)| *probability /= 1.0 + others_weight);
         let further = weighed.split_off(weighed.len().min(MOST_SUSPECTS));
         let mut suspects: Vec<Suspect> = weighed
             .iter()
@@ -342,7 +367,7 @@ impl Inquiry<'_> {
         // By difference, so that the sum is 1 to the last digit.
         let none = (1.0 - weighed.iter().map(|(_, probability)| probability).sum::<f64>()).max(0.0);
         let mut evidence = self.latecomers(onset);
-        let global = belief.sum(|cause| cause == Cause::Global);
+        let global = belief.sum(|cause| cause == Cause::Global) / (1.0 + others_weight);
         if global > 0.5 {
             evidence.push(Evidence {
                 kind: "global".to_owned(),
@@ -350,17 +375,18 @@ impl Inquiry<'_> {
                 text: "services that no suspect can reach moved at the same moment".to_owned(),
             });
         }
+        let unlisted =
+            further.iter().map(|(_, probability)| probability).sum::<f64>() + others_weight / (1.0 + others_weight);
         if !further.is_empty() {
-            let share: f64 = further.iter().map(|(_, probability)| probability).sum();
             evidence.push(Evidence {
                 kind: "prior".to_owned(),
                 log_odds: 0.0,
-                text: format!("{} further deploys share {:.1} % of this", further.len(), 100.0 * share),
+                text: format!("{} further deploys share {:.1} % of all", further.len() + others.n, 100.0 * unlisted),
             });
         }
         suspects.push(Suspect { deploy_id: None, probability: none, evidence });
         suspects.sort_by(|a, b| b.probability.total_cmp(&a.probability).then_with(|| a.deploy_id.cmp(&b.deploy_id)));
-        suspects
+        (suspects, unlisted)
     }
 
     fn evidence(
