@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use crate::{
     args::{self, Role},
     config::Config,
+    selfwatch::Watched,
     signals,
 };
 
@@ -97,14 +98,17 @@ pub async fn start(config: Config, roles: &[Role], stop: CancellationToken) -> a
     let (mut receivers, mut workers) = (JoinSet::new(), JoinSet::new());
     let stop_workers = CancellationToken::new();
     let (mut statsd_address, mut carbon_address) = (None, None);
+    let (mut statsd_observer, mut carbon_observer) = (None, None);
     if roles.contains(&Role::Ingest) {
         let sink: Arc<dyn Sink> = Arc::new(store.clone());
         let server = statsd::Server::bind(&statsd, Arc::clone(&sink), Arc::clone(&clock))?;
         statsd_address = server.udp_address();
+        statsd_observer = Some(server.observer());
         let stop_receiving = stop.clone();
         receivers.spawn(async move { server.run(stop_receiving).await.context("StatsD") });
         let server = carbon::Server::bind(&carbon, sink, Arc::clone(&clock), stop.clone())?;
         carbon_address = server.line_address();
+        carbon_observer = Some(server.observer());
         receivers.spawn(async move { server.run().await.context("Graphite in") });
     }
     let listener = deployline_web::listen(web.listen).await?;
@@ -134,6 +138,15 @@ pub async fn start(config: Config, roles: &[Role], stop: CancellationToken) -> a
     }
     workers.spawn(keep_store(store.clone(), Arc::clone(&clock), stop_workers.clone()));
     workers.spawn(keep_bus(bus.clone(), Arc::clone(&clock), stop_workers.clone()));
+    let watched =
+        Watched { door: door.clone(), store: store.clone(), statsd: statsd_observer, carbon: carbon_observer };
+    if let Some(address) = statsd_address {
+        let (watched, stop) = (watched.clone(), stop_workers.clone());
+        workers.spawn(async move {
+            watched.send(address, statsd.flush, stop).await;
+            Ok(())
+        });
+    }
     let parts = Parts {
         config: web,
         store: store.clone(),
@@ -143,7 +156,7 @@ pub async fn start(config: Config, roles: &[Role], stop: CancellationToken) -> a
         changes,
         settings,
         clock,
-        collectors: Vec::new(),
+        collectors: vec![Arc::new(move |exposition| watched.expose(exposition))],
     };
     let app = App::new(parts, stop_workers.clone());
     let stop_web = stop_workers.clone();

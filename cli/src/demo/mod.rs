@@ -28,7 +28,7 @@ use crate::{
     client::Client,
     commands::blame,
     config::Config,
-    serve,
+    serve, signals,
 };
 use shop::Shop;
 
@@ -43,7 +43,7 @@ const BEFORE_ROLLBACK: Duration = Duration::from_secs(6);
 /// Longest wait for the alert, and for the recovery.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// How many times as often the bad checkout fails.
-const BAD_FACTOR: f64 = 14.0;
+const BAD_FACTOR: f64 = 9.0;
 /// The series that the story is about.
 const SERIES: &str = "stats.counters.checkout.http.5xx.count";
 
@@ -54,12 +54,9 @@ pub fn command(args: &args::Demo) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     runtime.block_on(async {
         let story = tell(args, data.path(), stop.clone());
-        let interrupted = async {
-            let _ = tokio::signal::ctrl_c().await;
-        };
         let outcome = tokio::select! {
             outcome = story => outcome,
-            () = interrupted => Ok(()),
+            () = signals::stop_asked() => Ok(()),
         };
         stop.cancel();
         outcome

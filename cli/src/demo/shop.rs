@@ -14,16 +14,16 @@ struct Service {
 const SERVICES: [Service; 6] = [
     Service {
         name: "checkout",
-        requests_per_s: 140.0,
-        error_ratio: 2e-3,
+        requests_per_s: 620.0,
+        error_ratio: 0.004,
         latency_ms: 180.0,
         depends_on: &["auth", "payments", "cart"],
     },
-    Service { name: "search", requests_per_s: 260.0, error_ratio: 6e-4, latency_ms: 95.0, depends_on: &[] },
-    Service { name: "cart", requests_per_s: 110.0, error_ratio: 1e-3, latency_ms: 60.0, depends_on: &["auth"] },
-    Service { name: "auth", requests_per_s: 190.0, error_ratio: 8e-4, latency_ms: 35.0, depends_on: &[] },
-    Service { name: "payments", requests_per_s: 45.0, error_ratio: 2e-3, latency_ms: 310.0, depends_on: &[] },
-    Service { name: "images", requests_per_s: 300.0, error_ratio: 2e-4, latency_ms: 22.0, depends_on: &[] },
+    Service { name: "search", requests_per_s: 1100.0, error_ratio: 0.0012, latency_ms: 95.0, depends_on: &[] },
+    Service { name: "cart", requests_per_s: 450.0, error_ratio: 0.002, latency_ms: 60.0, depends_on: &["auth"] },
+    Service { name: "auth", requests_per_s: 800.0, error_ratio: 0.0015, latency_ms: 35.0, depends_on: &[] },
+    Service { name: "payments", requests_per_s: 210.0, error_ratio: 0.005, latency_ms: 310.0, depends_on: &[] },
+    Service { name: "images", requests_per_s: 1300.0, error_ratio: 0.0006, latency_ms: 22.0, depends_on: &[] },
 ];
 
 /// Timer samples that one flush interval sends for a service: as many as a client with a sample rate would.

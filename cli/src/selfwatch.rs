@@ -1,0 +1,137 @@
+//! Deployline's own counters: sent to its own StatsD port through the usual client, and those of the receivers, which
+//! `web` knows nothing of, served at `/metrics` beside its own.
+
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+
+use deployline_ingest::{carbon, door::Door, statsd};
+use deployline_store::Store;
+use deployline_web::exposition::Exposition;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// What the names of the series begin with.
+const PREFIX: &str = "deployline";
+
+/// What is counted.
+#[derive(Clone)]
+pub struct Watched {
+    pub door: Door,
+    pub store: Store,
+    pub statsd: Option<statsd::server::Observer>,
+    pub carbon: Option<carbon::server::Observer>,
+}
+
+/// One figure, without a label where it has no siblings: its name, what it is, what tells it from its siblings, and its value now.
+struct Figure {
+    name: &'static str,
+    help: &'static str,
+    labels: Vec<(&'static str, String)>,
+    value: u64,
+    is_total: bool,
+}
+
+impl Watched {
+    /// Writes the receivers' figures in Prometheus' text format.
+    pub fn expose(&self, exposition: &mut Exposition) {
+        for figure in self.receivers() {
+            let labels: Vec<_> = figure.labels.iter().map(|(label, value)| (*label, value.as_str())).collect();
+            let name = format!("{PREFIX}_{}", figure.name);
+            if figure.is_total {
+                exposition.counter(&format!("{name}_total"), figure.help, &labels, figure.value);
+            } else {
+                exposition.gauge(&name, figure.help, &labels, figure.value as f64);
+            }
+        }
+    }
+
+    /// Sends every figure to `address` each `interval`, until `stop`: totals as counters, by how much they grew.
+    pub async fn send(self, address: SocketAddr, interval: Duration, stop: CancellationToken) {
+        let client = match ::statsd::client::Client::new(address, PREFIX) {
+            Ok(client) => client,
+            Err(error) => return warn!(%error, "own counters can not be sent"),
+        };
+        let mut sent: HashMap<String, u64> = HashMap::new();
+        while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+            let mut pipeline = client.pipeline();
+            for figure in self.door_and_store().into_iter().chain(self.receivers()) {
+                let parts = figure.labels.iter().map(|(_, value)| value.replace('.', "_"));
+                let name = std::iter::once(figure.name.to_owned()).chain(parts).collect::<Vec<_>>().join(".");
+                if figure.is_total {
+                    let before = sent.insert(name.clone(), figure.value).unwrap_or(0);
+                    pipeline.count(&name, figure.value.saturating_sub(before) as f64);
+                } else {
+                    pipeline.gauge(&name, figure.value as f64);
+                }
+            }
+            pipeline.send(&client);
+        }
+    }
+
+    fn door_and_store(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for (source, tally) in self.door.counters().snapshot() {
+            let outcomes = [
+                ("accepted", tally.accepted),
+                ("ignored", tally.ignored),
+                ("unavailable", tally.unavailable),
+                ("spooled", tally.spooled),
+                ("quarantined", tally.quarantined),
+            ];
+            for (outcome, n_requests) in outcomes.into_iter().chain(tally.refused) {
+                let labels = vec![("source", source.clone()), ("outcome", outcome.to_owned())];
+                figures
+                    .push(Figure { labels, ..Figure::total("hook_requests", "Hook requests by outcome.", n_requests) });
+            }
+        }
+        let store = self.store.stats();
+        figures.extend([
+            Figure::level("store_series", "Series names known.", store.n_series as u64),
+            Figure::level("store_memory_bytes", "Bytes of datapoints in memory.", store.memory_bytes as u64),
+            Figure::level("store_wal_bytes", "Bytes of write-ahead log.", store.wal_bytes),
+            Figure::level("store_block_bytes", "Bytes of blocks on disk.", store.block_bytes),
+            Figure::total("store_points", "Datapoints made durable.", store.n_appended),
+            Figure::total("store_refused_series", "New names refused for max_series.", store.n_refused_series),
+            Figure::total("store_damaged_files", "Damaged files set aside.", store.n_corrupt),
+        ]);
+        figures
+    }
+
+    fn receivers(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        if let Some(stats) = self.statsd.as_ref().map(statsd::server::Observer::stats) {
+            figures.extend([
+                Figure::total("statsd_packets", "StatsD packets taken.", stats.tally.n_packets),
+                Figure::total("statsd_metrics", "StatsD metrics taken.", stats.tally.n_metrics),
+                Figure::total("statsd_bad_lines", "StatsD lines refused.", stats.tally.n_bad.iter().sum()),
+                Figure::total("statsd_refused_names", "StatsD names refused.", stats.tally.n_refused_names),
+                Figure::total("statsd_kernel_drops", "Packets that the kernel dropped.", stats.n_kernel_drops),
+                Figure::total("statsd_lost_points", "Datapoints lost, the store being away.", stats.n_lost_points),
+                Figure::level("statsd_names", "StatsD names known.", stats.n_names as u64),
+            ]);
+        }
+        if let Some(stats) = self.carbon.as_ref().map(carbon::server::Observer::stats) {
+            figures.extend([
+                Figure::total("carbon_points", "Graphite datapoints taken.", stats.n_points),
+                Figure::total("carbon_bad_lines", "Graphite lines refused.", stats.n_bad.iter().sum()),
+                Figure::total(
+                    "carbon_refused_connections",
+                    "Graphite connections refused.",
+                    stats.n_refused_connections,
+                ),
+            ]);
+        }
+        figures
+    }
+}
+
+impl Figure {
+    /// A count since the start.
+    fn total(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, labels: Vec::new(), value, is_total: true }
+    }
+
+    /// A level now.
+    fn level(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { is_total: false, ..Self::total(name, help, value) }
+    }
+}
