@@ -28,6 +28,13 @@ const LEAST_AGE: usize = 4;
 /// No deploy is named while the belief that nothing happened at all is above this: attribution may be shared, but a change that
 /// may be chance is looked at for some minutes more. Peeking every bin for an hour makes 1 in 20 come up by itself.
 const MOST_NOTHING: f64 = 0.08;
+/// From so many changed bins on, a change that is a deploy's beyond doubt is told although two deploys share the blame: three
+/// minutes bring out no more about which, and silence helps nobody.
+const SHARED_AGE: usize = 18;
+/// See [`SHARED_AGE`]: the least belief in the likelier of them.
+const SHARED_LEADER: f64 = 0.55;
+/// See [`SHARED_AGE`]: the least belief that it is any deploy.
+const SHARED_TOTAL: f64 = 0.95;
 /// Fewest changed bins before a change is told that no deploy explains.
 const LEAST_AGE_UNEXPLAINED: usize = 30;
 /// Every signal is looked at once in so many bins even with no deploy near.
@@ -295,10 +302,13 @@ impl Engine {
         held.filter(|held| {
             let signal = entry.incident.signals.iter().find(|signal| signal.series == held.series);
             let track = signal.and_then(|signal| self.find(&signal.series, &signal.signal));
+            // Where events are rare, two minutes prove nothing: then five, then fifteen.
             signal.zip(track).is_some_and(|(signal, track)| {
-                let (ln_factor, bins) =
-                    recovery::back(track, &signal.effect, signal.direction, end - proof.bins as i64, end);
-                bins >= proof.bins && ln_factor >= proof.ln_factor
+                [1, 3, 7].into_iter().map(|times| times * proof.bins as i64).any(|span| {
+                    let from = (end - span).max(held.onset_bin);
+                    let (ln_factor, bins) = recovery::back(track, &signal.effect, signal.direction, from, end);
+                    bins >= proof.bins && ln_factor >= proof.ln_factor
+                })
             })
         })
         .map(|held| held.series.clone())
@@ -534,7 +544,7 @@ impl Engine {
             }
             Cause::Deploy(index)
                 if age >= LEAST_AGE
-                    && probability >= self.settings.alert_probability
+                    && (probability >= self.settings.alert_probability || is_shared(posterior, probability, age))
                     && posterior.sum(|cause| cause == Cause::Nothing) <= MOST_NOTHING =>
             {
                 let moved = self.moved(place, end, onset_bin, &onset);
@@ -759,11 +769,14 @@ impl Engine {
                 return Some((Some(deploy.id.clone()), ln_factor));
             }
         }
-        let proof = if entry.is_global { recovery::PASSED } else { recovery::BY_ITSELF };
-        let from = end - proof.bins as i64;
-        (from > entry.onset_bin + LEAST_AGE as i64)
-            .then(|| self.all_back(place, from, end, proof))
-            .flatten()
+        let proofs: &[Proof] =
+            if entry.is_global { &[recovery::PASSED, recovery::BY_ITSELF] } else { &[recovery::BY_ITSELF] };
+        proofs
+            .iter()
+            .find_map(|proof| {
+                let from = end - proof.bins as i64;
+                (from > entry.onset_bin + LEAST_AGE as i64).then(|| self.all_back(place, from, end, *proof)).flatten()
+            })
             .map(|ln_factor| (None, ln_factor))
     }
 
@@ -794,6 +807,13 @@ impl Engine {
         }
         (asked > 0).then_some(least)
     }
+}
+
+/// Whether a change is some deploy's without doubt and one of them leads.
+fn is_shared(posterior: &Posterior, leader: f64, age: usize) -> bool {
+    age >= SHARED_AGE
+        && leader >= SHARED_LEADER
+        && posterior.sum(|cause| matches!(cause, Cause::Deploy(_))) >= SHARED_TOTAL
 }
 
 /// The deploys that reach a service, with the evidence in their own services.

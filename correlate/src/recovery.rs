@@ -39,10 +39,9 @@ pub fn back(track: &Track, effect: &Effect, direction: Bad, from: i64, end: i64)
         (Law::Counts, _) => {
             let (k, n) = track.raw_counts(from, end);
             let bins = (from..end).filter(|bin| track.window.denominator(*bin).is_finite()).count();
-            let factor = effect.factor.clamp(1e-3, 1e3).sqrt();
-            if (factor - 1.0).abs() < 0.05 {
-                return (0.0, bins);
-            }
+            // A factor that was told too early, and small, still has to be told from 1.
+            let root = effect.factor.clamp(1e-3, 1e3).sqrt();
+            let factor = if direction == Bad::Down { root.min(0.87) } else { root.max(1.15) };
             (-k * factor.ln() + n * effect.before * (factor - 1.0), bins)
         }
         (Law::Level(scale), Some(Quiet::Level(noise))) => {
