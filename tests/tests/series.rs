@@ -2,6 +2,7 @@
 //! counted, and the process lives.
 
 use std::{
+    collections::BTreeSet,
     io::{Read, Write},
     net::{Shutdown, TcpStream, UdpSocket},
     time::Duration,
@@ -9,6 +10,7 @@ use std::{
 
 use anyhow::Context;
 use deployline_tests::{
+    github::Deployment,
     server::{Server, Settings},
     shop::now,
     wait::eventually,
@@ -39,6 +41,7 @@ fn a_broken_statsd_line_costs_itself_alone() {
     let stats = ask(&server, "stats").unwrap();
     let bad_lines = stats.lines().find_map(|line| line.strip_prefix("messages.bad_lines_seen: "));
     assert!(bad_lines.unwrap().parse::<u32>().unwrap() >= 6, "{stats}");
+    assert!(metric(&server, "deployline_statsd_bad_lines_total").unwrap() >= 6.0);
     assert!(server.is_alive().unwrap());
 }
 
@@ -56,6 +59,8 @@ fn a_graphite_line_that_is_no_utf8_costs_itself_alone() {
     let _ = stream.shutdown(Shutdown::Write);
     eventually("the good line", PATIENCE, || Ok(is_known(&server, "good.series")?.then_some(()))).unwrap();
     assert!(!is_known(&server, "bad.value").unwrap());
+    let counted = || Ok((metric(&server, "deployline_carbon_bad_lines_total")? >= 3.0).then_some(()));
+    eventually("the bad lines, counted", PATIENCE, counted).unwrap();
     assert!(server.is_alive().unwrap());
 }
 
@@ -76,6 +81,24 @@ fn series_survive_a_kill_and_a_clean_end() {
     assert_eq!(server.terminate().unwrap(), 0);
     server.restart().unwrap();
     there(&server);
+}
+
+/// Prometheus refuses the whole page when a sample stands on it twice, or a metric is described twice.
+#[test]
+fn no_metric_is_told_twice() {
+    let server = Server::start(&Settings::default()).unwrap();
+    assert_eq!(server.deliver(&Deployment::new(8, "cart", "ana", now()).created()).unwrap().status, 202);
+    let text = server.get("/metrics", &[]).unwrap().text();
+    let mut seen = BTreeSet::new();
+    for line in text.lines() {
+        // `# HELP name text`, `# TYPE name type` or `name{labels} value`.
+        let told = match line.starts_with('#') {
+            true => line.split(' ').take(3).collect::<Vec<_>>().join(" "),
+            false => line.rsplit_once(' ').map_or(line, |(sample, _)| sample).to_owned(),
+        };
+        assert!(seen.insert(told.clone()), "`{told}` is told twice:\n{text}");
+    }
+    assert!(seen.len() > 10, "{text}");
 }
 
 /// What StatsD's console answers to a command.
