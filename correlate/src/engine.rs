@@ -286,7 +286,9 @@ impl Engine {
             for held in &entry.held {
                 for track in self.routes.get(&held.series).iter().flat_map(|route| &route.numerators) {
                     let window = &mut self.tracks[*track].window;
-                    for bin in held.onset_bin.max(window.oldest())..end {
+                    // The whole stretch while the incident is young, then only what is new.
+                    let from = if end - held.onset_bin <= 100 { held.onset_bin } else { end - 2 };
+                    for bin in from.max(window.oldest())..end {
                         window.mark(bin, true);
                     }
                 }
@@ -435,7 +437,6 @@ impl Engine {
 
     /// The signals of a service with recent data that no open incident holds.
     fn free_tracks(&self, place: usize, end: i64) -> Vec<usize> {
-        let held = self.book.held();
         let tracks = self.watched[place].tracks.iter().copied();
         tracks
             .filter(|track| {
@@ -443,7 +444,7 @@ impl Engine {
                 track.quiet.is_some()
                     && end - track.window.oldest() >= LEAST_BINS as i64
                     && track.window.end() + 12 >= end
-                    && !held.contains_key(track.series.as_str())
+                    && !self.book.is_held(&track.series)
             })
             .collect()
     }

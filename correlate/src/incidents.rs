@@ -1,7 +1,5 @@
 //! The book of incidents: one cause, all the signals that it moved, and how it ends.
 
-use std::collections::BTreeMap;
-
 use deployline_schemas::{
     blame::{Onset, Suspect},
     incident::{Incident, IncidentState, MovedSignal},
@@ -105,10 +103,10 @@ impl Book {
         self.entries.iter().map(|entry| &entry.incident)
     }
 
-    /// The series that open incidents hold, with the incident's place.
-    pub fn held(&self) -> BTreeMap<&str, usize> {
-        let entries = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_open());
-        entries.flat_map(|(place, entry)| entry.held.iter().map(move |held| (held.series.as_str(), place))).collect()
+    /// Whether an open incident holds this series.
+    pub fn is_held(&self, series: &str) -> bool {
+        let open = self.entries.iter().filter(|entry| entry.is_open());
+        open.flat_map(|entry| &entry.held).any(|held| held.series == series)
     }
 
     /// The open incident of which this deploy is the culprit.

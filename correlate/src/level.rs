@@ -279,11 +279,14 @@ impl Sums {
 
     fn fill_values(&mut self, values: &[f64], phi: f64, slope: f64) {
         self.phi = phi;
-        (self.y.clear(), self.ones.clear(), self.ys.clear());
+        self.y.clear();
+        self.ones.clear();
+        self.ys.clear();
         let (mut one, mut sum) = ([0.0; 3], [0.0; 3]);
         let mut before = f64::NAN;
         for (t, x) in values.iter().enumerate() {
-            (self.ones.push(one), self.ys.push(sum));
+            self.ones.push(one);
+            self.ys.push(sum);
             let t = t as f64;
             let x = x - slope * t;
             let y = x - phi * before;
@@ -294,11 +297,12 @@ impl Sums {
                 sum = [sum[0] + y, sum[1] + t * y, sum[2] + y * y];
             }
         }
-        (self.ones.push(one), self.ys.push(sum));
+        self.ones.push(one);
+        self.ys.push(sum);
     }
 
     /// Bins added up.
-    pub fn len(&self) -> usize {
+    pub fn n_bins(&self) -> usize {
         self.y.len()
     }
 
@@ -403,9 +407,9 @@ impl Sums {
     }
 
     fn each(&self, template: Template, noise: &Noise, scale: Scale, direction: Bad) -> PerAge {
-        grid::evaluate(|age| match self.len().checked_sub(age) {
+        grid::evaluate(|age| match self.n_bins().checked_sub(age) {
             Some(onset) if onset > 0 => {
-                let statistic = self.statistic(template, onset, age, self.len());
+                let statistic = self.statistic(template, onset, age, self.n_bins());
                 self.ln_factor(statistic, age, noise, scale, direction)
             }
             _ => 0.0,
@@ -414,14 +418,14 @@ impl Sums {
 
     /// ln BF of a change that began `age` bins ago and was over after `length` bins.
     pub fn ln_blip(&self, age: usize, length: usize, noise: &Noise, scale: Scale, direction: Bad) -> f64 {
-        let Some(onset) = self.len().checked_sub(age).filter(|onset| *onset > 0) else { return 0.0 };
-        let statistic = self.statistic(Template::Blip, onset, length, self.len());
+        let Some(onset) = self.n_bins().checked_sub(age).filter(|onset| *onset > 0) else { return 0.0 };
+        let statistic = self.statistic(Template::Blip, onset, length, self.n_bins());
         self.ln_factor(statistic, age, noise, scale, direction)
     }
 
     /// ln BF of a change that began `age` bins ago and fades by the factor `fade` each bin.
     pub fn ln_fading(&self, age: usize, fade: f64, noise: &Noise, scale: Scale, direction: Bad) -> f64 {
-        let Some(onset) = self.len().checked_sub(age).filter(|onset| *onset > 0) else { return 0.0 };
+        let Some(onset) = self.n_bins().checked_sub(age).filter(|onset| *onset > 0) else { return 0.0 };
         self.ln_factor(self.fading(onset, fade), age, noise, scale, direction)
     }
 }

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_log_sum_neither_overflows_nor_loses_small_terms() {
         let sum: LogSum = [1000.0, 1000.0].into_iter().collect();
-        assert!((sum.ln() - 1000.693_147).abs() < 1e-6);
+        assert!((sum.ln() - 1_000.693_147).abs() < 1e-6);
         assert_eq!(LogSum::default().ln(), f64::NEG_INFINITY);
         assert!((ln_mix(0.5, 0.0)).abs() < 1e-12);
     }

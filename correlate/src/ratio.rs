@@ -134,9 +134,13 @@ impl Sums {
 
     fn fill_from(&mut self, window: &Window, from: i64, end: i64) {
         let (mut k, mut n, mut p) = (0.0, 0.0, 0);
-        (self.events.clear(), self.trials.clear(), self.present.clear());
+        self.events.clear();
+        self.trials.clear();
+        self.present.clear();
         for bin in from..=end {
-            (self.events.push(k), self.trials.push(n), self.present.push(p));
+            self.events.push(k);
+            self.trials.push(n);
+            self.present.push(p);
             if let Some((events, trials)) = counts(window, bin).filter(|_| bin < end) {
                 (k, n, p) = (k + events, n + trials, p + 1);
             }
@@ -144,7 +148,7 @@ impl Sums {
     }
 
     /// Bins summed.
-    pub fn len(&self) -> usize {
+    pub fn n_bins(&self) -> usize {
         self.events.len().saturating_sub(1)
     }
 
@@ -158,7 +162,7 @@ impl Sums {
 
     /// The baseline before an onset `age` bins ago, as `(a, b)` of its Gamma posterior.
     pub fn baseline(&self, age: usize, dispersion: Dispersion) -> (f64, f64) {
-        let (k, n) = self.between(0, self.len().saturating_sub(age));
+        let (k, n) = self.between(0, self.n_bins().saturating_sub(age));
         let (k, n) = (k + Past::SHARE * f64::from(self.past.events), n + Past::SHARE * f64::from(self.past.trials));
         let wide = dispersion.at(30);
         let shrink = (1.0 / wide).min(MOST_EVENTS / k.max(1.0));
@@ -167,13 +171,13 @@ impl Sums {
 
     /// The events and trials of the `length` bins from an onset `age` bins ago.
     pub fn since(&self, age: usize, length: usize) -> (f64, f64) {
-        let from = self.len().saturating_sub(age);
-        self.between(from, (from + length).min(self.len()))
+        let from = self.n_bins().saturating_sub(age);
+        self.between(from, (from + length).min(self.n_bins()))
     }
 
     /// ln BF of a change that began `age` bins ago and lasted for `length` bins.
     pub fn ln_factor(&self, age: usize, length: usize, direction: Bad, dispersion: Dispersion) -> f64 {
-        let from = self.len().saturating_sub(age);
+        let from = self.n_bins().saturating_sub(age);
         let (k, n) = self.since(age, length);
         if n <= 0.0 {
             return 0.0;
@@ -182,7 +186,7 @@ impl Sums {
         if b <= 0.0 {
             return 0.0;
         }
-        let wide = dispersion.at(self.n_present(from, (from + length).min(self.len())).max(1));
+        let wide = dispersion.at(self.n_present(from, (from + length).min(self.n_bins())).max(1));
         ln_mixture(a, b, k / wide, n / wide, direction)
     }
 
@@ -194,7 +198,7 @@ impl Sums {
     /// [`WOBBLE`], because a raised error rate is no steadier than a quiet one.
     pub fn ln_fading_over_step(&self, age: usize, fade: f64, direction: Bad, dispersion: Dispersion) -> f64 {
         let (a, b) = self.baseline(age, dispersion);
-        let from = self.len().saturating_sub(age);
+        let from = self.n_bins().saturating_sub(age);
         if b <= 0.0 || age < 2 {
             return 0.0;
         }
@@ -202,7 +206,7 @@ impl Sums {
         let sign = if direction == Bad::Down { -1.0 } else { 1.0 };
         let excess = |(k, n): (f64, f64)| (sign * (k - a / b * n), k.max(1.0), n);
         let (first, k1, n1) = excess(self.between(from, middle));
-        let (second, k2, n2) = excess(self.between(middle, self.len()));
+        let (second, k2, n2) = excess(self.between(middle, self.n_bins()));
         if first <= 0.0 || n1 <= 0.0 || n2 <= 0.0 {
             return 0.0;
         }
@@ -217,7 +221,7 @@ impl Sums {
 
     /// ln BF of a step for each candidate onset.
     pub fn steps(&self, direction: Bad, dispersion: Dispersion) -> PerAge {
-        grid::evaluate(|age| if age >= self.len() { 0.0 } else { self.ln_factor(age, age, direction, dispersion) })
+        grid::evaluate(|age| if age >= self.n_bins() { 0.0 } else { self.ln_factor(age, age, direction, dispersion) })
     }
 }
 

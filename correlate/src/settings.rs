@@ -32,7 +32,7 @@ impl Default for Settings {
             services: Services::new(),
             bin_s: 10,
             lateness_ms: 0,
-            alert_probability: 0.85,
+            alert_probability: 0.84,
             max_signals: 200_000,
             max_deploys: 10_000,
             max_incidents: 1_000,
