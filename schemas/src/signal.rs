@@ -94,9 +94,21 @@ pub fn default_signals() -> Vec<Signal> {
     let mut signals = Vec::new();
     for (prefix, suffix) in [("stats.counters.", ".count"), ("stats_counts.", "")] {
         let requests = format!("{prefix}{{service}}.http.requests{suffix}");
-        signals.push(signal("error ratio", SignalKind::Ratio, &format!("{prefix}{{service}}.http.5xx{suffix}"), Some(&requests), Bad::Up));
+        signals.push(signal(
+            "error ratio",
+            SignalKind::Ratio,
+            &format!("{prefix}{{service}}.http.5xx{suffix}"),
+            Some(&requests),
+            Bad::Up,
+        ));
         let requests = format!("{prefix}{{service}}.requests{suffix}");
-        signals.push(signal("error ratio", SignalKind::Ratio, &format!("{prefix}{{service}}.errors{suffix}"), Some(&requests), Bad::Up));
+        signals.push(signal(
+            "error ratio",
+            SignalKind::Ratio,
+            &format!("{prefix}{{service}}.errors{suffix}"),
+            Some(&requests),
+            Bad::Up,
+        ));
     }
     for percentile in ["upper_95", "median"] {
         let name = if percentile == "median" { "latency median" } else { "latency p95" };
@@ -159,7 +171,9 @@ mod tests {
 
     #[test]
     fn defaults_understand_both_namespacings() {
-        let owners = |series: &str| default_signals().iter().filter_map(|s| s.service_of(series).map(str::to_owned)).collect::<Vec<_>>();
+        let owners = |series: &str| {
+            default_signals().iter().filter_map(|s| s.service_of(series).map(str::to_owned)).collect::<Vec<_>>()
+        };
         assert_eq!(owners("stats.counters.checkout.http.5xx.count"), ["checkout"]);
         assert_eq!(owners("stats_counts.checkout.http.5xx"), ["checkout"]);
         assert_eq!(owners("stats.timers.checkout.http.latency.upper_95"), ["checkout"]);
