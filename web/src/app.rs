@@ -53,6 +53,7 @@ pub struct Inner {
     pub parts: Parts,
     pub bodies: Arc<Semaphore>,
     pub drawings: Arc<Semaphore>,
+    pub evaluations: Arc<Semaphore>,
     pub streams: Arc<Semaphore>,
     pub requests: Requests,
     /// Ends the streams; a child of the server's token once it runs.
@@ -66,6 +67,7 @@ impl App {
         Self(Arc::new(Inner {
             bodies: semaphore(MAX_BODIES),
             drawings: semaphore(parts.config.max_drawings),
+            evaluations: semaphore(parts.config.max_queries),
             streams: semaphore(parts.config.max_streams),
             requests: Requests::default(),
             parts,

@@ -23,6 +23,13 @@ pub struct WebConfig {
     pub max_streams: usize,
     /// Most pictures drawn at once; further requests wait for up to five seconds, then get 503.
     pub max_drawings: usize,
+    /// Most requests to `/render` that are evaluated at once; further ones wait for up to five seconds, then get 503.
+    pub max_queries: usize,
+    /// Most series that one pattern of a target may match; a target with more is refused before it is read.
+    pub max_query_series: usize,
+    /// Most datapoints that one request's targets may read or make up together, of 8 bytes each; a target that would take
+    /// more is refused before it is read.
+    pub max_query_datapoints: usize,
     /// How long open requests may take to end once the process is told to stop, in seconds.
     pub drain_timeout_s: u64,
 }
@@ -36,6 +43,9 @@ impl Default for WebConfig {
             max_connections: 1024,
             max_streams: 64,
             max_drawings: 4,
+            max_queries: 8,
+            max_query_series: 20_000,
+            max_query_datapoints: 20_000_000,
             drain_timeout_s: 5,
         }
     }

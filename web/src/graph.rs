@@ -2,7 +2,10 @@
 
 use std::str::FromStr;
 
-use deployline_render::{Chart, DeployMark, Line, MarkVerdict, Theme, Unit};
+use deployline_render::{
+    AreaMode, Chart, DeployMark, Line, MarkVerdict, Shape, Theme, Unit,
+    graphite::parse::{Expression, ExpressionKind, parse},
+};
 use deployline_schemas::{
     Deploy, Incident, UnixMillis,
     incident::IncidentState,
@@ -10,7 +13,7 @@ use deployline_schemas::{
 };
 use jiff::tz::TimeZone;
 
-use crate::{error::WebError, library::Library, query::Query, series::Drawn};
+use crate::{error::WebError, graphite::window::Window, library::Library, query::Query, series::Drawn};
 
 /// Most `target` and `series` parameters of one request.
 const MAX_TARGETS: usize = 32;
@@ -64,7 +67,7 @@ impl FromStr for Marks {
 /// A picture, as asked for.
 #[derive(Debug, Clone)]
 pub struct GraphQuery {
-    /// Names and globs of series.
+    /// Names and globs of series, and Graphite's targets.
     pub targets: Vec<String>,
     /// A signal's name.
     pub signal: Option<String>,
@@ -86,6 +89,57 @@ pub struct GraphQuery {
     pub title: Option<String>,
     /// Which deploys are drawn.
     pub marks: Marks,
+    /// What Graphite's image parameters ask for.
+    pub look: Look,
+    /// The window that Graphite's parameters gave; then all targets are Graphite's. Otherwise it follows from the picture's.
+    pub window: Option<Window>,
+}
+
+/// How a picture departs from what it would be by itself.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// Small words above the value axis.
+    pub value_title: Option<String>,
+    /// The lower end of the value axis.
+    pub value_min: Option<f64>,
+    /// The upper end of the value axis.
+    pub value_max: Option<f64>,
+    /// Width of lines that ask for none themselves.
+    pub line_width: Option<f64>,
+    /// How datapoints are joined, where a series does not say.
+    pub shape: Option<Shape>,
+    /// Whether lines run on over gaps.
+    pub joins_gaps: bool,
+    /// Whether gaps are drawn at zero.
+    pub gaps_are_zeros: bool,
+    /// How the series share the plot.
+    pub area: AreaMode,
+    /// Whether the series are named; by their number if not said.
+    pub legend: Option<bool>,
+    /// The series' colours in turn; the theme's where it ends.
+    pub colors: Vec<(u8, u8, u8)>,
+}
+
+impl Look {
+    /// Dresses the line of a place in the picture.
+    fn apply(&self, place: usize, line: &mut Line) {
+        if let Some(color) = self.colors.get(place) {
+            line.style.color.get_or_insert(*color);
+        }
+        line.style.width = line.style.width.or(self.line_width);
+        if let (Some(shape), Shape::Slope) = (self.shape, line.style.shape) {
+            line.style.shape = shape;
+        }
+        if self.gaps_are_zeros {
+            line.values.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
+        }
+        if self.joins_gaps {
+            let kept = line.timestamps_s.iter().zip(&line.values).filter(|(_, value)| !value.is_nan());
+            (line.timestamps_s, line.values) = kept.unzip();
+            // No distance is a gap then.
+            line.step_s = Some(MAX_WINDOW_S);
+        }
+    }
 }
 
 impl GraphQuery {
@@ -139,14 +193,49 @@ impl GraphQuery {
             time_zone,
             title: query.text("title").map(|title| deployline_notify::figures::clip(&title, 200)),
             marks: query.get("deploys").map_or(Ok(Marks::Auto), str::parse)?,
+            look: Look::default(),
+            window: None,
         })
     }
+}
+
+impl GraphQuery {
+    /// The window that Graphite's targets are evaluated in.
+    fn window(&self) -> Window {
+        self.window.clone().unwrap_or_else(|| Window {
+            from_s: self.from.as_secs(),
+            until_s: self.until.as_secs(),
+            now_s: self.until.as_secs(),
+            time_zone: self.time_zone.clone(),
+            x_files_factor: 0.0,
+            template: Vec::new(),
+        })
+    }
+}
+
+/// The patterns of series that a target reads by name.
+fn paths(target: &str) -> Vec<String> {
+    fn collect(expression: &Expression, paths: &mut Vec<String>) {
+        match &expression.kind {
+            ExpressionKind::Path(path) if paths.len() < MAX_TARGETS => paths.push(path.clone()),
+            ExpressionKind::Call { arguments, named, .. } => {
+                arguments.iter().chain(named.iter().map(|(_, value)| value)).for_each(|part| collect(part, paths));
+            }
+            ExpressionKind::Template { body, .. } => collect(body, paths),
+            _ => {}
+        }
+    }
+    let mut paths = Vec::new();
+    if let Ok(expression) = parse(target) {
+        collect(&expression, &mut paths);
+    }
+    paths
 }
 
 /// Draws the picture. Blocks: reads the store and the catalog, and computes for tens of milliseconds.
 ///
 /// # Errors
-/// When store or catalog fail. A target that matches nothing is no error: the deploys are still worth seeing, and
+/// When store or catalog fail, or a Graphite target makes no sense. A name that matches nothing is no error: the deploys are still worth seeing, and
 /// the title says so.
 pub fn draw(library: &Library, query: &GraphQuery, format: Format) -> Result<Vec<u8>, WebError> {
     let chart = chart(library, query)?;
@@ -163,7 +252,9 @@ fn chart(library: &Library, query: &GraphQuery) -> Result<Chart, WebError> {
         drawn.extend(library.signal(signal, service));
     }
     let mut unmatched = drawn.is_empty().then_some(query.signal.as_deref()).flatten().map(str::to_owned);
-    for target in &query.targets {
+    let (calls, names): (Vec<String>, Vec<String>) =
+        query.targets.iter().cloned().partition(|target| query.window.is_some() || target.contains(['(', '|']));
+    for target in &names {
         let found = library.target(target, MAX_LINES);
         if found.is_empty() {
             unmatched.get_or_insert_with(|| target.clone());
@@ -171,7 +262,17 @@ fn chart(library: &Library, query: &GraphQuery) -> Result<Chart, WebError> {
         drawn.extend(found);
     }
     drawn.truncate(MAX_LINES);
-    let lines: Vec<Line> = drawn.iter().map(|drawn| library.line(drawn, window)).collect::<Result<_, _>>()?;
+    let mut lines: Vec<Line> = drawn.iter().map(|drawn| library.line(drawn, window)).collect::<Result<_, _>>()?;
+    let unit = if calls.is_empty() { unit(&drawn) } else { Unit::Plain };
+    if !calls.is_empty() {
+        let evaluated = query.window().evaluate(library, &calls)?;
+        lines.extend(evaluated.iter().take(MAX_LINES.saturating_sub(lines.len())).map(Line::from));
+        // What the targets read says whose deploys matter and which incidents are shown.
+        for name in calls.iter().flat_map(|target| paths(target)) {
+            drawn.extend(library.target(&name, MAX_LINES));
+        }
+    }
+    lines.iter_mut().enumerate().for_each(|(place, line)| query.look.apply(place, line));
     let incidents = library.incidents_between(query.from, query.until)?;
     let deploys = match query.marks {
         Marks::None => Vec::new(),
@@ -179,7 +280,7 @@ fn chart(library: &Library, query: &GraphQuery) -> Result<Chart, WebError> {
     };
     let services: Vec<&str> = drawn.iter().filter_map(|drawn| drawn.service.as_deref()).collect();
     let deploys = chosen(deploys, &query.marks, &services, &library.services, &incidents);
-    let title = query.title.clone().unwrap_or_else(|| title(&drawn));
+    let title = query.title.clone().unwrap_or_else(|| title(&lines));
     Ok(Chart {
         width: query.width,
         height: query.height,
@@ -190,7 +291,12 @@ fn chart(library: &Library, query: &GraphQuery) -> Result<Chart, WebError> {
             }
             None => title,
         },
-        unit: unit(&drawn),
+        unit,
+        value_title: query.look.value_title.clone().unwrap_or_default(),
+        value_min: query.look.value_min,
+        value_max: query.look.value_max,
+        area: query.look.area,
+        legend: query.look.legend,
         time_zone: query.time_zone.clone(),
         from: query.from,
         until: query.until,
@@ -252,10 +358,10 @@ fn onset(drawn: &[Drawn], incidents: &[Incident]) -> Option<(UnixMillis, UnixMil
     Some((moved.onset.earliest, moved.onset.latest))
 }
 
-fn title(drawn: &[Drawn]) -> String {
-    match drawn {
+fn title(lines: &[Line]) -> String {
+    match lines {
         [] => "Deploys".to_owned(),
-        [one] => one.label.clone(),
+        [one] => deployline_notify::figures::clip(&one.label, 200),
         many => format!("{} series", many.len()),
     }
 }
@@ -278,18 +384,18 @@ mod tests {
     use super::*;
     use crate::fixtures;
 
-    fn parse(raw: &str) -> Result<GraphQuery, String> {
+    fn parsed(raw: &str) -> Result<GraphQuery, String> {
         let now = "2026-11-23T14:30:00Z".parse().unwrap();
         GraphQuery::parse(&Query::parse(raw).unwrap(), now).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_picture_has_defaults_and_bounds() {
-        let query = parse("target=a.b&series=c.*&width=99999&height=1").unwrap();
+        let query = parsed("target=a.b&series=c.*&width=99999&height=1").unwrap();
         assert_eq!(query.targets, ["a.b", "c.*"]);
         assert_eq!((query.until.0 - query.from.0, query.width, query.height), (3_600_000, 4096, 80));
         assert_eq!(
-            parse("target=a&from=-30min&until=-10min&deploys=service:web").unwrap().marks,
+            parsed("target=a&from=-30min&until=-10min&deploys=service:web").unwrap().marks,
             Marks::Service("web".to_owned())
         );
     }
@@ -305,8 +411,15 @@ mod tests {
             ("deploys=some", "`some` is not auto, all, none or service:NAME"),
             ("width=wide", "`wide` is not a whole number"),
         ] {
-            assert_eq!(parse(raw).unwrap_err(), expected);
+            assert_eq!(parsed(raw).unwrap_err(), expected);
         }
+    }
+
+    #[test]
+    fn a_target_names_what_it_reads() {
+        let target = r#"alias(divideSeries(a.*.errors, sumSeries(a.*.{x,y})), "a.b")"#;
+        assert_eq!(paths(target), ["a.*.errors", "a.*.{x,y}"]);
+        assert_eq!(paths("sumSeries("), Vec::<String>::new());
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use deployline_bus::BusError;
-use deployline_ingest::{door::DoorError, hooks::HookRequest};
+use deployline_ingest::{
+    door::{DoorError, Receipt},
+    hooks::HookRequest,
+};
 use warp::{
     Reply,
     http::{HeaderMap, StatusCode, header},
@@ -25,11 +28,27 @@ pub struct Incoming {
     pub body: Bytes,
 }
 
+impl Incoming {
+    /// A request to a path that is not below `/hooks/`: whoever routes it names the hook.
+    pub fn of(headers: HeaderMap, query: String, body: Bytes) -> Self {
+        Self { name: String::new(), rest: String::new(), headers, query, body }
+    }
+}
+
 /// Hands a request to the door and answers 202 with the receipt once everything in it is durable.
 ///
 /// # Errors
 /// The door's refusals; 415 for a type that no hook writes.
 pub async fn receive(app: &App, incoming: Incoming) -> Result<Response, WebError> {
+    let receipt = submit(app, incoming).await?;
+    Ok(warp::reply::with_status(warp::reply::json(&receipt), StatusCode::ACCEPTED).into_response())
+}
+
+/// Hands a request to the door; everything in it is durable on return.
+///
+/// # Errors
+/// As [`receive`].
+pub async fn submit(app: &App, incoming: Incoming) -> Result<Receipt, WebError> {
     let content_type =
         incoming.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -51,8 +70,7 @@ pub async fn receive(app: &App, incoming: Incoming) -> Result<Response, WebError
         body: incoming.body,
         received_at: (app.parts.clock)(),
     };
-    let receipt = app.parts.door.submit(&incoming.name, request).await.map_err(refusal)?;
-    Ok(warp::reply::with_status(warp::reply::json(&receipt), StatusCode::ACCEPTED).into_response())
+    app.parts.door.submit(&incoming.name, request).await.map_err(refusal)
 }
 
 /// The source that speaks our own JSON.
@@ -67,7 +85,8 @@ fn takes(media_type: &str, is_api: bool) -> bool {
     is_json || (is_other && !is_api)
 }
 
-fn refusal(error: DoorError) -> WebError {
+/// The answer to what the door does not take.
+pub fn refusal(error: DoorError) -> WebError {
     match error {
         DoorError::Refused(error) => WebError::hook(&error),
         DoorError::Bus(error @ (BusError::QueueFull { .. } | BusError::TooLarge { .. })) => WebError::bus(error),

@@ -22,6 +22,12 @@ pub mod moment;
 
 mod hooks;
 
+mod annotation;
+
+mod foreign;
+
+mod quarantine;
+
 mod library;
 
 pub mod verdict;
@@ -33,6 +39,8 @@ mod blame;
 mod series;
 
 mod graph;
+
+mod graphite;
 
 mod stream;
 

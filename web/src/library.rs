@@ -2,10 +2,10 @@
 //!
 //! Every method blocks for milliseconds; handlers call them through [`blocking`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use deployline_notify::alert;
-use deployline_render::Line;
+use deployline_render::{Line, graphite::Limits};
 use deployline_schemas::{
     Deploy, Incident, UnixMillis,
     blame::Suspect,
@@ -16,6 +16,9 @@ use deployline_store::{
     Catalog, Store, StoreError,
     catalog::{DeployQuery, IncidentQuery, MAX_PAGE, Page},
 };
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use warp::http::StatusCode;
 
 use crate::{
     app::App,
@@ -28,6 +31,9 @@ use crate::{
 /// How long before an incident opened its suspects can have been deployed: the correlator looks back no further.
 const LONGEST_REACH_MS: i64 = 86_400_000;
 
+/// How long a request waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A view of store and catalog for one request.
 #[derive(Clone)]
 pub struct Library {
@@ -37,6 +43,8 @@ pub struct Library {
     pub signals: Vec<Signal>,
     /// Who calls whom.
     pub services: Services,
+    /// What one request's targets may cost.
+    pub limits: Limits,
     /// The moment of the request.
     pub now: UnixMillis,
 }
@@ -54,6 +62,27 @@ pub async fn blocking<T: Send + 'static>(
     joined.map_err(|panic| WebError::internal("finish a request", panic))?
 }
 
+/// Waits for one of the turns that a semaphore has; the work keeps it until it is done.
+///
+/// # Errors
+/// 503 with `code` and `message` after five seconds.
+pub async fn in_turn(
+    turns: &Arc<Semaphore>,
+    code: &'static str,
+    message: &'static str,
+) -> Result<OwnedSemaphorePermit, WebError> {
+    match tokio::time::timeout(PATIENCE, Arc::clone(turns).acquire_owned()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(WebError::Busy {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code,
+            message,
+            retry_after: PATIENCE,
+            source: None,
+        }),
+    }
+}
+
 fn reading(error: StoreError) -> WebError {
     WebError::store("read the catalog", error)
 }
@@ -67,6 +96,7 @@ impl Library {
             catalog: parts.catalog.clone(),
             signals: parts.settings.signals.clone(),
             services: parts.settings.services.clone(),
+            limits: Limits { series: parts.config.max_query_series, datapoints: parts.config.max_query_datapoints },
             now: (parts.clock)(),
         }
     }

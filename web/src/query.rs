@@ -24,6 +24,24 @@ impl Query {
         Ok(Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()))
     }
 
+    /// The same query with the parameters of a form after its own, whose last values count.
+    #[must_use]
+    pub fn with_form(mut self, body: &[u8]) -> Self {
+        let pairs = form_urlencoded::parse(body).filter(|(_, value)| !value.trim().is_empty());
+        self.0.extend(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())));
+        self
+    }
+
+    /// Names and values in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether a switch is on: there, and neither `0` nor `false`.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| !matches!(value.trim(), "0" | "false" | "False"))
+    }
+
     /// The last value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -82,6 +100,17 @@ mod tests {
         assert_eq!(query.all("target").collect::<Vec<_>>(), ["a+b", "c d"]);
         assert_eq!(query.get("service"), None);
         assert_eq!(query.count("limit", 50, (1, 5)).unwrap(), 5);
+    }
+
+    #[test]
+    fn a_form_goes_on_where_the_query_ends() {
+        let query =
+            Query::parse("target=a&format=png&leavesOnly=0").unwrap().with_form(b"target=b&format=json&wildcards=1");
+        assert_eq!(query.all("target").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(
+            (query.get("format"), query.is_set("leavesOnly"), query.is_set("wildcards")),
+            (Some("json"), false, true)
+        );
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Every route, and what is done for each of them: admission, counting, headers, errors.
 
+mod foreign;
+mod graphite;
+
 use std::{convert::Infallible, future::Future};
 
 use warp::{
@@ -15,17 +18,13 @@ use crate::{
     app::App,
     blame, body,
     error::{Problem, WebError, recover},
-    graph::{Format, GraphQuery, draw},
+    graph::{Format, GraphQuery},
     guard, health,
     hooks::{self, Incoming},
-    library::blocking,
     page, pages,
     query::Query,
     response, stream,
 };
-
-/// How long a picture waits for its turn.
-const DRAWING_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// All routes over one application. Answers every request, errors included.
 pub fn routes(app: App) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
@@ -75,9 +74,10 @@ fn admission(app: App) -> impl Filter<Extract = (), Error = Rejection> + Clone {
 fn all(app: App) -> BoxedFilter<(Response,)> {
     let incoming = hook(app.clone()).or(deploys_in(app.clone())).unify();
     let api = api_routes(app.clone());
+    let foreign = foreign::routes(&app).or(graphite::routes(&app)).unify();
     let pages = page_routes(app.clone());
     let others = graph_routes(app.clone()).or(operations(app)).unify().or(assets()).unify();
-    incoming.or(api).unify().or(pages).unify().or(others).unify().boxed()
+    incoming.or(api).unify().or(pages).unify().or(others).unify().or(foreign).unify().boxed()
 }
 
 /// Hands the application to a handler and its outcome to warp.
@@ -201,26 +201,7 @@ fn graph_routes(app: App) -> BoxedFilter<(Response,)> {
 
 async fn graph(app: App, query: Query, format: Format) -> Result<Response, WebError> {
     let query = GraphQuery::parse(&query, (app.parts.clock)())?;
-    let turn = tokio::time::timeout(DRAWING_PATIENCE, std::sync::Arc::clone(&app.drawings).acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else {
-        return Err(WebError::Busy {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "too_many_drawings",
-            message: "too many pictures are being drawn; `web.max_drawings` allows more",
-            retry_after: DRAWING_PATIENCE,
-            source: None,
-        });
-    };
-    let picture = blocking(&app, move |library| {
-        // Held by the thread that draws: a caller who goes away must not make room for one more.
-        let _turn = turn;
-        draw(library, &query, format)
-    });
-    let content_type = match format {
-        Format::Png => "image/png",
-        Format::Svg => "image/svg+xml; charset=utf-8",
-    };
-    Ok(response::bytes(content_type, picture.await?))
+    crate::graphite::picture::answer(&app, query, format).await
 }
 
 fn operations(app: App) -> BoxedFilter<(Response,)> {
@@ -251,6 +232,16 @@ fn route_of(method: &Method, path: &str) -> &'static str {
         ("api", Some("v1"), Some("stream")) => "stream",
         ("graph.png" | "graph.svg", None, None) => "graph",
         ("d" | "incidents" | "blame", _, None) => "page",
+        ("render", None, None) => "render",
+        ("metrics", Some("find" | "expand" | "index.json"), None) => "metrics_tree",
+        ("tags", ..) => "tags",
+        ("functions" | "version", _, None) => "functions",
+        ("events", _, None) => "events",
+        ("api", Some("annotations"), _) => "annotations",
+        ("api", Some("v1"), Some("quarantine")) => "quarantine",
+        ("api", Some("v1"), Some("events" | "cloudevents")) | ("api", Some("v2"), _) | ("1", Some("markers"), _) => {
+            "hooks"
+        }
         ("metrics" | "healthz" | "readyz", None, None) => "operations",
         ("assets", _, _) => "assets",
         _ => "other",

@@ -1,3 +1,6 @@
+mod foreign;
+mod graphite;
+
 use std::time::Duration;
 
 use bytes::Bytes;

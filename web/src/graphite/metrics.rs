@@ -1,0 +1,197 @@
+//! `/metrics/find`, `/metrics/expand`, `/metrics/index.json`: the tree of names.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use deployline_store::{Found, Store};
+use warp::{http::HeaderMap, reply::Response};
+
+use super::{json, scripted, tags::names};
+use crate::{app::App, error::WebError, library::blocking, query::Query};
+
+/// `GET` and `POST /metrics/find`: one level of the tree, as `treejson`, `completer` or `nodelist`. A window is no filter
+/// here: names are those that the store has.
+///
+/// # Errors
+/// No `query`, or a format that is not known.
+pub async fn find(app: App, headers: HeaderMap, query: Query) -> Result<Response, WebError> {
+    let mut pattern = query.text("query").ok_or_else(|| WebError::parameter("query", "`query` is missing"))?;
+    let write: fn(&[Found], &str, bool) -> Vec<u8> = match query.get("format") {
+        None | Some("treejson") => tree,
+        Some("completer") => {
+            pattern = pattern.replace("..", "*.");
+            if !pattern.ends_with('*') {
+                pattern.push('*');
+            }
+            completer
+        }
+        Some("nodelist") => node_list,
+        Some(other) => {
+            let message = format!("`{other}` is not treejson, completer or nodelist");
+            return Err(WebError::parameter("format", message));
+        }
+    };
+    let wildcards = query.is_set("wildcards");
+    let found = blocking(&app, move |library| {
+        let found = library.store().find(&pattern);
+        Ok(write(&found, &pattern, wildcards))
+    });
+    scripted(&query, &headers, found.await?)
+}
+
+/// Branches first, each name once: `[{"text", "id", "allowChildren", "expandable", "leaf"}]`.
+fn tree(found: &[Found], pattern: &str, wildcards: bool) -> Vec<u8> {
+    let base = pattern.rfind('.').map_or("", |dot| &pattern[..=dot]);
+    let mut out = vec![b'['];
+    let mut entry = |name: &str, is_leaf: bool| {
+        out.extend_from_slice(if out.len() == 1 { b"{\"text\": " } else { b", {\"text\": " });
+        json::string(&mut out, name);
+        out.extend_from_slice(b", \"id\": ");
+        json::string(&mut out, &format!("{base}{name}"));
+        out.extend_from_slice(match is_leaf {
+            true => br#", "allowChildren": 0, "expandable": 0, "leaf": 1}"#,
+            false => br#", "allowChildren": 1, "expandable": 1, "leaf": 0}"#,
+        });
+    };
+    if wildcards && found.len() > 1 {
+        entry("*", found.iter().all(|found| found.is_leaf));
+    }
+    let mut seen = HashSet::new();
+    for is_leaf in [false, true] {
+        for found in found.iter().filter(|found| found.is_leaf == is_leaf) {
+            let name = last_part(&found.path);
+            if seen.insert((name, is_leaf)) {
+                entry(name, is_leaf);
+            }
+        }
+    }
+    out.push(b']');
+    out
+}
+
+/// `{"metrics": [{"path": "a.b.", "name", "is_leaf": "0"}]}`, with text where one expects numbers.
+fn completer(found: &[Found], _pattern: &str, wildcards: bool) -> Vec<u8> {
+    let mut out = b"{\"metrics\": [".to_vec();
+    for (index, found) in found.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b"{\"path\": " } else { b", {\"path\": " });
+        json::string(&mut out, &format!("{}{}", found.path, if found.is_leaf { "" } else { "." }));
+        out.extend_from_slice(b", \"name\": ");
+        json::string(&mut out, last_part(&found.path));
+        out.extend_from_slice(if found.is_leaf { br#", "is_leaf": "1"}"# } else { br#", "is_leaf": "0"}"# });
+    }
+    if wildcards && found.len() > 1 {
+        out.extend_from_slice(br#", {"name": "*"}"#);
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
+/// `{"nodes": ["a", "b"]}`
+fn node_list(found: &[Found], _pattern: &str, _wildcards: bool) -> Vec<u8> {
+    let names: BTreeSet<&str> = found.iter().map(|found| last_part(&found.path)).collect();
+    let mut out = b"{\"nodes\": ".to_vec();
+    list(&mut out, names.into_iter());
+    out.push(b'}');
+    out
+}
+
+fn last_part(path: &str) -> &str {
+    path.rfind('.').map_or(path, |dot| &path[dot + 1..])
+}
+
+/// Appends a list of strings.
+fn list<'t>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'t str>) {
+    out.push(b'[');
+    for (index, text) in texts.enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        json::string(out, text);
+    }
+    out.push(b']');
+}
+
+/// `/metrics/expand`: the paths that patterns stand for, sorted, each once; by pattern with `groupByExpr`.
+///
+/// # Errors
+/// No `query`.
+pub async fn expand(app: App, headers: HeaderMap, query: Query) -> Result<Response, WebError> {
+    let patterns: Vec<String> = query.all("query").map(|pattern| pattern.trim().to_owned()).collect();
+    if patterns.is_empty() {
+        return Err(WebError::parameter("query", "`query` is missing"));
+    }
+    let (leaves_only, grouped) = (query.is_set("leavesOnly"), query.is_set("groupByExpr"));
+    let expanded = blocking(&app, move |library| {
+        let groups: BTreeMap<&str, BTreeSet<String>> =
+            patterns.iter().map(|pattern| (pattern.as_str(), paths(library.store(), pattern, leaves_only))).collect();
+        let mut out = b"{\"results\": ".to_vec();
+        if grouped {
+            out.push(b'{');
+            for (index, (pattern, paths)) in groups.iter().enumerate() {
+                if index > 0 {
+                    out.extend_from_slice(b", ");
+                }
+                json::string(&mut out, pattern);
+                out.extend_from_slice(b": ");
+                list(&mut out, paths.iter().map(String::as_str));
+            }
+            out.push(b'}');
+        } else {
+            let all: BTreeSet<&str> = groups.values().flatten().map(String::as_str).collect();
+            list(&mut out, all.into_iter());
+        }
+        out.push(b'}');
+        Ok(out)
+    });
+    scripted(&query, &headers, expanded.await?)
+}
+
+fn paths(store: &Store, pattern: &str, leaves_only: bool) -> BTreeSet<String> {
+    let found = store.find(pattern).into_iter().filter(|found| found.is_leaf || !leaves_only);
+    found.map(|found| found.path.to_string()).collect()
+}
+
+/// `/metrics/index.json`: every name.
+///
+/// # Errors
+/// A `jsonp` that is no name.
+pub async fn index(app: App, headers: HeaderMap, query: Query) -> Result<Response, WebError> {
+    let index = blocking(&app, |library| {
+        let mut names = names(library.store());
+        names.sort_unstable_by(|a, b| a.1.cmp(&b.1));
+        let mut out = Vec::with_capacity(names.len() * 64);
+        list(&mut out, names.iter().map(|(_, name)| &**name));
+        Ok(out)
+    });
+    scripted(&query, &headers, index.await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(paths: &[(&str, bool)]) -> Vec<Found> {
+        paths.iter().map(|(path, is_leaf)| Found { path: (*path).into(), is_leaf: *is_leaf }).collect()
+    }
+
+    #[test]
+    fn a_level_is_written_as_each_client_reads_it() {
+        let level = found(&[("a.b", true), ("a.c", false), ("a.c", true)]);
+        let json = |bytes: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&bytes).unwrap();
+        assert_eq!(
+            json(tree(&level, "a.*", true)),
+            serde_json::json!([
+                {"text": "*", "id": "a.*", "allowChildren": 1, "expandable": 1, "leaf": 0},
+                {"text": "c", "id": "a.c", "allowChildren": 1, "expandable": 1, "leaf": 0},
+                {"text": "b", "id": "a.b", "allowChildren": 0, "expandable": 0, "leaf": 1},
+                {"text": "c", "id": "a.c", "allowChildren": 0, "expandable": 0, "leaf": 1},
+            ])
+        );
+        assert_eq!(
+            json(completer(&level[..2], "a.*", false)),
+            serde_json::json!({"metrics": [
+                {"path": "a.b", "name": "b", "is_leaf": "1"}, {"path": "a.c.", "name": "c", "is_leaf": "0"},
+            ]})
+        );
+        assert_eq!(json(node_list(&level, "a.*", false)), serde_json::json!({"nodes": ["b", "c"]}));
+    }
+}

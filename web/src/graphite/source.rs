@@ -1,0 +1,208 @@
+//! The store and the catalog as what targets are evaluated over.
+//!
+//! The store keeps datapoints at the times they came with, Graphite's functions want columns on a steady grid. A series'
+//! step follows from its own datapoints in the window, see [`step_of`].
+
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
+
+use deployline_render::graphite::{Limits, Metric, Source, SourceError, grid};
+use deployline_schemas::UnixMillis;
+use deployline_store::{Columns, SeriesId, StoreError};
+
+use super::tags::{Expression, tagged};
+use crate::{annotation, error::WebError, library::Library};
+
+/// The step of a series whose window says nothing of it: StatsD's flush interval, as everybody leaves it.
+const DEFAULT_STEP_S: i64 = 10;
+/// Most events that one call of `events` counts, the latest of its window.
+const MAX_EVENTS: usize = 100_000;
+
+/// Why series could not be read for a target.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The caller's: more than is allowed.
+    #[error("the target asks for about {asked} datapoints, at most {limit} are allowed")]
+    TooMuch {
+        /// What it would read.
+        asked: usize,
+        /// What it may read.
+        limit: usize,
+    },
+    /// The caller's: a tag expression that makes no sense.
+    #[error("{0}")]
+    Expression(String),
+    /// Ours.
+    #[error("failed to read series")]
+    Store(#[source] StoreError),
+    /// Ours.
+    #[error("failed to read deploys")]
+    Catalog(#[source] WebError),
+}
+
+/// A library as the source of targets, for one request.
+pub struct StoreSource<'l> {
+    library: &'l Library,
+    limits: Limits,
+    /// What the last look-up read to learn the steps; the values are asked for next.
+    found: RefCell<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    window: (i64, i64),
+    columns: HashMap<Arc<str>, Columns>,
+}
+
+impl<'l> StoreSource<'l> {
+    /// The source over a library. It refuses by itself what is past `limits`, as it has to read to know steps.
+    pub fn new(library: &'l Library, limits: Limits) -> Self {
+        Self { library, limits, found: RefCell::default() }
+    }
+
+    fn columns(&self, series: SeriesId, from_s: i64, until_s: i64) -> Result<Columns, ReadError> {
+        let (from_s, until_s) = (from_s.saturating_add(1), until_s.saturating_add(1));
+        self.library.store().read(series, from_s, until_s).map_err(ReadError::Store)
+    }
+
+    /// Reads the series of a window and tells their steps.
+    fn metrics(&self, matched: Vec<(SeriesId, Arc<str>)>, from_s: i64, until_s: i64) -> Result<Vec<Metric>, ReadError> {
+        let mut columns: HashMap<Arc<str>, Columns> = HashMap::new();
+        // Past the limit the evaluator refuses by their number alone.
+        if matched.len() <= self.limits.series {
+            self.weigh(&matched, from_s, until_s)?;
+            let mut n_points = 0;
+            for (series, name) in &matched {
+                let read = self.columns(*series, from_s, until_s)?;
+                n_points += read.len();
+                if n_points > self.limits.datapoints {
+                    return Err(ReadError::TooMuch { asked: n_points, limit: self.limits.datapoints });
+                }
+                columns.insert(Arc::clone(name), read);
+            }
+        }
+        let steps: Vec<Option<i64>> =
+            matched.iter().map(|(_, name)| columns.get(name).and_then(|read| step_of(&read.timestamps))).collect();
+        // A series with one datapoint or none takes its neighbours' step, so that it does not coarsen their sum.
+        let neighbours = steps.iter().flatten().min().copied().unwrap_or(DEFAULT_STEP_S);
+        let metric = |((_, name), step): (&(SeriesId, Arc<str>), Option<i64>)| Metric {
+            name: Arc::clone(name),
+            step_s: step.unwrap_or(neighbours),
+        };
+        let metrics = matched.iter().zip(steps).map(metric).collect();
+        *self.found.borrow_mut() = Found { window: (from_s, until_s), columns };
+        Ok(metrics)
+    }
+
+    /// Refuses what would be too much before all of it is read: as much for each series as for the sparsest of three.
+    fn weigh(&self, matched: &[(SeriesId, Arc<str>)], from_s: i64, until_s: i64) -> Result<(), ReadError> {
+        let window_s = until_s.saturating_sub(from_s).max(1) as usize;
+        // At a datapoint a second it would still fit.
+        if window_s.saturating_mul(matched.len()) <= self.limits.datapoints {
+            return Ok(());
+        }
+        let Some(last) = matched.len().checked_sub(1) else { return Ok(()) };
+        let mut sparsest = None;
+        for index in [0, last / 2, last] {
+            sparsest = sparsest.max(step_of(&self.columns(matched[index].0, from_s, until_s)?.timestamps));
+        }
+        let Some(step_s) = sparsest else { return Ok(()) };
+        let asked = (window_s / step_s.max(1) as usize).saturating_mul(matched.len());
+        match asked > self.limits.datapoints {
+            true => Err(ReadError::TooMuch { asked, limit: self.limits.datapoints }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Source for StoreSource<'_> {
+    fn find(&self, pattern: &str, from_s: i64, until_s: i64) -> Result<Vec<Metric>, SourceError> {
+        let store = self.library.store();
+        let named = deployline_schemas::series::canonical(pattern).ok();
+        let named = named.and_then(|name| store.lookup(&name).map(|series| (series, Arc::from(name))));
+        let matched = named.map_or_else(|| store.matching(pattern), |named| vec![named]);
+        Ok(self.metrics(matched, from_s, until_s)?)
+    }
+
+    fn find_tagged(&self, expressions: &[String], from_s: i64, until_s: i64) -> Result<Vec<Metric>, SourceError> {
+        let expressions = Expression::parse_all(expressions).map_err(ReadError::Expression)?;
+        Ok(self.metrics(tagged(self.library.store(), &expressions), from_s, until_s)?)
+    }
+
+    fn read(&self, metric: &Metric, from_s: i64, until_s: i64) -> Result<Vec<f64>, SourceError> {
+        let found = {
+            let mut found = self.found.borrow_mut();
+            let is_window = found.window == (from_s, until_s);
+            if is_window { found.columns.remove(&metric.name) } else { None }
+        };
+        let columns = match (found, self.library.store().lookup(&metric.name)) {
+            (Some(columns), _) => columns,
+            (None, Some(series)) => self.columns(series, from_s, until_s)?,
+            (None, None) => Columns::default(),
+        };
+        Ok(on_grid(&columns, from_s, until_s, metric.step_s))
+    }
+
+    fn events(&self, tags: &[String], from_s: i64, until_s: i64) -> Result<Vec<i64>, SourceError> {
+        let window = (UnixMillis::from_secs(from_s), UnixMillis::from_secs(until_s));
+        let annotations = annotation::between(self.library, window, MAX_EVENTS).map_err(ReadError::Catalog)?;
+        let carries = annotations.into_iter().filter(|annotation| annotation.has_all(tags));
+        Ok(carries.map(|annotation| annotation.at.as_secs()).filter(|at| (from_s..until_s).contains(at)).collect())
+    }
+}
+
+/// The distance between datapoints at these times, in seconds: the smallest, if all others are multiples of it. A series
+/// that is sent on its beat now and then keeps each datapoint so. Otherwise the sender's clock jitters, and the
+/// lower median of the distances is its beat. `None` for fewer than two datapoints. Costs one pass, in the second case a
+/// selection.
+fn step_of(timestamps_s: &[i64]) -> Option<i64> {
+    let distances = || timestamps_s.windows(2).map(|pair| pair[1] - pair[0]);
+    let smallest = distances().min().filter(|distance| *distance > 0)?;
+    if distances().all(|distance| distance % smallest == 0) {
+        return Some(smallest);
+    }
+    let mut distances: Vec<i64> = distances().collect();
+    let middle = (distances.len() - 1) / 2;
+    Some(*distances.select_nth_unstable(middle).1)
+}
+
+/// The values on the grid of a step, each in the slot at or before its time, as whisper stores them; of two in one slot
+/// the later stays.
+fn on_grid(columns: &Columns, from_s: i64, until_s: i64, step_s: i64) -> Vec<f64> {
+    let step_s = step_s.max(1);
+    let (start_s, end_s) = grid(from_s, until_s, step_s);
+    let mut values = vec![f64::NAN; ((end_s - start_s) / step_s) as usize];
+    for (timestamp_s, value) in columns.iter().filter(|(timestamp_s, _)| *timestamp_s >= start_s) {
+        if let Some(slot) = values.get_mut(((timestamp_s - start_s) / step_s) as usize) {
+            *slot = value;
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_step_is_the_beat_even_where_beats_are_missing_or_jitter() {
+        for (timestamps, expected) in [
+            (&[0, 10, 20, 30][..], Some(10)),
+            (&[0, 60, 70, 200], Some(10)),
+            (&[0, 60, 121, 179, 240], Some(60)),
+            (&[5, 605], Some(600)),
+            (&[5], None),
+            (&[], None),
+        ] {
+            assert_eq!(step_of(timestamps), expected, "{timestamps:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_stands_in_the_slot_before_it() {
+        let columns = Columns { timestamps: vec![101, 110, 119, 135], values: vec![1.0, 2.0, 3.0, 4.0] };
+        let values = on_grid(&columns, 100, 140, 10);
+        assert_eq!(values[..1], [3.0]);
+        assert!(values[1].is_nan() && values[3].is_nan());
+        assert_eq!((values[2], values.len()), (4.0, 4));
+    }
+}

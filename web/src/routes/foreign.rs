@@ -1,0 +1,58 @@
+//! Other systems' paths that bring deploys, and ours for those that could not be understood.
+
+use super::*;
+use crate::{foreign, quarantine};
+
+/// Grafana's, Datadog's and Honeycomb's paths, and CloudEvents.
+pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
+    let post = || {
+        warp::post()
+            .and(incoming(app.clone()))
+            .map(|app: App, headers, query, body| (app, Incoming::of(headers, query, body)))
+    };
+    let annotation = warp::path!("api" / "annotations")
+        .and(post().untuple_one())
+        .and_then(|app, incoming| answer(foreign::annotation(app, incoming, "Annotation added")));
+    let graphite_annotation = warp::path!("api" / "annotations" / "graphite")
+        .and(post().untuple_one())
+        .and_then(|app, incoming| answer(foreign::annotation(app, incoming, "Graphite annotation added")));
+    let annotations = warp::path!("api" / "annotations")
+        .and(warp::get())
+        .and(with(app.clone()))
+        .and(query())
+        .and_then(|app, query| answer(foreign::annotations(app, query)));
+    let datadog_event = warp::path!("api" / "v1" / "events")
+        .and(post().untuple_one())
+        .and_then(|app, incoming| answer(foreign::datadog_event(app, incoming)));
+    let datadog_deployment = warp::path!("api" / "v2" / "dora" / "deployment")
+        .and(post().untuple_one())
+        .and_then(|app, incoming| answer(foreign::datadog_deployment(app, incoming)));
+    let marker = warp::path!("1" / "markers" / String)
+        .and(post().untuple_one())
+        .and_then(|dataset, app, incoming| answer(foreign::marker(app, dataset, incoming)));
+    let cloud_events =
+        warp::path!("api" / "v1" / "cloudevents").and(post().untuple_one()).and_then(|app: App, incoming: Incoming| {
+            let incoming = Incoming { name: "cloudevents".to_owned(), ..incoming };
+            answer(async move { hooks::receive(&app, incoming).await })
+        });
+    let grafana = annotation.or(graphite_annotation).unify().or(annotations).unify().boxed();
+    let datadog = datadog_event.or(datadog_deployment).unify().boxed();
+    grafana.or(datadog).unify().or(marker).unify().or(cloud_events).unify().or(quarantined(app)).unify().boxed()
+}
+
+fn quarantined(app: &App) -> BoxedFilter<(Response,)> {
+    let list = warp::path!("api" / "v1" / "quarantine")
+        .and(warp::get())
+        .and(with(app.clone()))
+        .and(query())
+        .and_then(|app, query| answer(quarantine::list(app, query)));
+    let show = warp::path!("api" / "v1" / "quarantine" / String)
+        .and(warp::get())
+        .and(with(app.clone()))
+        .and_then(|position, app| answer(quarantine::show(app, position)));
+    let redrive = warp::path!("api" / "v1" / "quarantine" / String / "redrive")
+        .and(warp::post())
+        .and(with(app.clone()))
+        .and_then(|position, app| answer(quarantine::redrive(app, position)));
+    list.or(show).unify().or(redrive).unify().boxed()
+}

@@ -1,0 +1,103 @@
+//! Other systems' APIs as input, and the quarantine.
+
+use super::*;
+
+#[tokio::test]
+async fn other_systems_scripts_get_the_answers_they_expect() {
+    let shop = Shop::open(WebConfig::default()).await;
+    let annotation = json!({"time": 1_795_442_525, "tags": ["deploy", "service:web"], "text": "web v42"});
+    let graphite = json!({"what": "deploy web v42", "tags": ["deploy", "web"], "when": 1_795_442_525});
+    let event = json!({"title": "deploy web v42", "text": "", "tags": ["deploy", "service:web"], "date_happened": 1_795_442_525});
+    let dora = json!({"data": {"attributes": {"id": "a-dora-id-of-16-letters", "service": "web", "started_at": 1_795_442_525_000_000_000_i64}}});
+    let marker = json!({"message": "deploy v42", "type": "deploy", "start_time": 1_795_442_525});
+    let cloud_event = json!({
+        "specversion": "1.0", "id": "7", "source": "/ci/web", "type": "io.deployline.deploy.v1",
+        "data": {"service": "web", "version": "v42", "started_at": 1_795_442_525},
+    });
+    for (path, body, status, pointer, expected) in [
+        (
+            "/api/annotations",
+            &annotation,
+            200,
+            "/message",
+            "Annotation added (`time` was taken as seconds, milliseconds are expected)",
+        ),
+        ("/api/annotations/graphite", &graphite, 200, "/message", "Graphite annotation added"),
+        ("/api/v1/events", &event, 202, "/status", "ok"),
+        ("/api/v2/dora/deployment", &dora, 202, "/data/id", "datadog:a-dora-id-of-16-letters"),
+        ("/1/markers/web", &marker, 201, "/message", "deploy v42"),
+        ("/hooks/cloudevents", &cloud_event, 202, "/delivery_id", "/ci/web 7"),
+        ("/api/v1/cloudevents", &cloud_event, 202, "/delivery_id", "/ci/web 7"),
+    ] {
+        let (answered, answer) = shop.post(path, "application/json", body.to_string()).await;
+        assert_eq!((answered, answer.pointer(pointer)), (status, Some(&json!(expected))), "{path}: {answer}");
+    }
+    let lag = shop.app.parts.bus.lag("catalog", deployline_schemas::topic::Topic::Deploys).await.unwrap();
+    assert_eq!(lag, 7);
+    let lunch = json!({"time": 1_795_442_525_000_i64, "tags": ["food"], "text": "lunch"});
+    let (status, answer) = shop.post("/api/annotations", "application/json", lunch.to_string()).await;
+    assert_eq!((status, &answer["id"]), (200, &json!(0)));
+    assert!(answer["message"].as_str().unwrap().starts_with("Annotation ignored: "), "{answer}");
+}
+
+#[tokio::test]
+async fn deploys_are_grafanas_annotations_with_an_end() {
+    let shop = Shop::seeded().await;
+    let (_, all) = shop.json("/api/annotations?from=1795440600000&to=1795444200000&limit=10").await;
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    let (_, one) = shop.json("/api/annotations?tags=deploy&tags=checkout").await;
+    assert_eq!(
+        (one.as_array().unwrap().len(), &one[0]["time"], &one[0]["timeEnd"]),
+        (1, &json!(1_795_442_480_000_i64), &json!(1_795_442_525_000_i64))
+    );
+    let (_, any) = shop.json("/api/annotations?tags=flag&tags=checkout&matchAny=true").await;
+    assert_eq!(any.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_kept_shown_and_tried_again() {
+    let shop = Shop::open(WebConfig::default()).await;
+    assert_eq!(shop.post("/hooks/honeycomb/1/markers/web", "application/json", "[1").await.0, 400);
+    assert_eq!(shop.post("/api/v1/deploys", "application/json", r#"{"version": "v1"}"#).await.0, 422);
+    let (_, list) = shop.json("/api/v1/quarantine").await;
+    let entries = list["quarantined"].as_array().unwrap();
+    assert_eq!(entries.len(), 2, "{list}");
+    let refused = entries.iter().find(|entry| entry["source"] == "api").unwrap();
+    assert_eq!((&refused["reason"], &refused["body_bytes"]), (&json!("missing_field"), &json!(17)));
+    assert_eq!(shop.json("/api/v1/quarantine?source=honeycomb").await.1["quarantined"].as_array().unwrap().len(), 1);
+
+    let position = refused["position"].as_str().unwrap();
+    let (status, whole) = shop.json(&format!("/api/v1/quarantine/{position}")).await;
+    assert_eq!((status, &whole["body"]), (200, &json!(r#"{"version": "v1"}"#)));
+    let redrive = format!("/api/v1/quarantine/{position}/redrive");
+    let (status, problem) = shop.post(&redrive, "application/json", "").await;
+    assert_eq!((status, &problem["code"]), (422, &json!("missing_field")));
+    // One that is understood by now.
+    let body = r#"{"id": "d1", "service": "web", "version": "v1", "started_at": 1795442525}"#;
+    let kept = deployline_bus::Record::new("api", body).with_header("path", "api").with_header("source", "api");
+    let topic = deployline_schemas::topic::Topic::Quarantine;
+    let positions = shop.app.parts.bus.publish(topic, vec![kept]).await.unwrap();
+    let redrive = format!("/api/v1/quarantine/{}-{}/redrive", positions[0].partition, positions[0].offset);
+    let (status, receipt) = shop.post(&redrive, "application/json", "").await;
+    assert_eq!((status, &receipt["deploys"]), (202, &json!(["d1"])));
+    for position in ["9-9", "0-99999", "x", "0--1"] {
+        assert_eq!(shop.json(&format!("/api/v1/quarantine/{position}")).await.0, 404, "{position}");
+    }
+}
+
+#[tokio::test]
+async fn foreign_paths_are_guarded_by_their_hooks_secret() {
+    let shop = Shop::open(WebConfig { tokens: vec![Token::new("sesame")], ..WebConfig::default() }).await;
+    let hook = serde_json::from_value(json!({"source": "datadog", "secret": "s3cret"})).unwrap();
+    shop.app.parts.door.reconfigure(vec![hook], false);
+    let event = json!({"title": "deploy web v42", "text": "", "tags": ["deploy", "service:web"]}).to_string();
+    let post = |key: &'static str| {
+        warp::test::request().method("POST").path("/api/v1/events").header("dd-api-key", key).body(event.clone())
+    };
+    assert_eq!(shop.ask(post("wrong")).await.status(), 401);
+    assert_eq!(shop.ask(post("s3cret")).await.status(), 202);
+    // No hook is set up for it.
+    assert_eq!(shop.post("/events/", "application/json", "{}").await.0, 404);
+    assert_eq!(shop.json("/api/annotations").await.0, 401);
+    assert_eq!(shop.post("/render", "application/x-www-form-urlencoded", "target=a").await.0, 401);
+}
