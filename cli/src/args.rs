@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 use deployline_schemas::{
     UnixMillis,
     deploy::{Kind, Status},
@@ -28,6 +28,8 @@ pub enum Command {
     /// Show it all on a synthetic shop: a bad deploy, the alert, the blame, the recovery.
     Demo(Demo),
     /// Tell of a deploy, as a deploy script would.
+    // Its --version is the deploy's.
+    #[command(disable_version_flag = true)]
     Emit(Emit),
     /// Ask which deploy broke a series.
     Blame(Blame),
@@ -42,6 +44,11 @@ pub enum Command {
     /// Set up or try out a deploy hook.
     #[command(subcommand)]
     Hook(Hook),
+    /// Look into what hooks brought and could not be understood, or try it again.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// List the functions that Graphite targets can call.
+    Functions(Functions),
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -67,23 +74,9 @@ pub struct Serve {
     /// The configuration; without one the defaults run alone.
     #[arg(long, env = "DEPLOYLINE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// What this process does.
-    #[arg(long, value_delimiter = ',', default_value = "ingest,correlate,web")]
-    pub roles: Vec<Role>,
     /// Listen beyond loopback although no token is configured.
     #[arg(long)]
     pub insecure: bool,
-}
-
-/// One part of the system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
-    /// StatsD and Graphite in.
-    Ingest,
-    /// Judging, and telling of it.
-    Correlate,
-    /// Hooks, API, graphs and pages.
-    Web,
 }
 
 /// Arguments of `demo`.
@@ -150,6 +143,47 @@ pub struct Emit {
     /// Where its difference can be read.
     #[arg(long)]
     pub diff_url: Option<String>,
+    /// Never fail: while the server is away, keep the deploy in this file, and send what waits there first next time.
+    #[arg(long, value_name = "FILE")]
+    pub spool: Option<PathBuf>,
+}
+
+/// Arguments of `functions`.
+#[derive(Debug, ClapArgs)]
+pub struct Functions {
+    /// Explain this one.
+    pub name: Option<String>,
+}
+
+/// Verbs of `quarantine`.
+#[derive(Debug, Subcommand)]
+pub enum Quarantine {
+    /// List what was refused, newest first.
+    List {
+        #[command(flatten)]
+        server: Server,
+        /// Only of this source.
+        #[arg(long)]
+        source: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show one with its headers and body.
+    Show {
+        #[command(flatten)]
+        server: Server,
+        /// Its position, as `list` shows it.
+        position: String,
+    },
+    /// Try some again, under the configuration of now.
+    Redrive {
+        #[command(flatten)]
+        server: Server,
+        /// Their positions, as `list` shows them.
+        #[arg(required = true)]
+        positions: Vec<String>,
+    },
 }
 
 /// Arguments of `blame`.

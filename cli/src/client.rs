@@ -1,6 +1,6 @@
 //! A client of a running deployline's HTTP API.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
@@ -12,6 +12,23 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
+/// What the server said no with.
+#[derive(Debug)]
+pub struct Refused {
+    /// The HTTP status.
+    pub status: u16,
+    /// Why, in a sentence.
+    pub message: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status, self.message)
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// Talks to one server.
 pub struct Client {
     agent: ureq::Agent,
@@ -22,7 +39,12 @@ pub struct Client {
 impl Client {
     /// A client of the server that the command line names.
     pub fn new(server: &Server) -> Self {
-        let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
+        Self::with_timeout(server, TIMEOUT)
+    }
+
+    /// The same, for callers who have less time.
+    pub fn with_timeout(server: &Server, timeout: Duration) -> Self {
+        let config = ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).build();
         Self { agent: config.into(), base: server.url.trim_end_matches('/').to_owned(), token: server.token.clone() }
     }
 
@@ -52,6 +74,20 @@ impl Client {
         self.answer(request.send(serde_json::to_vec(body)?))
     }
 
+    /// Posts JSON as another system's hook does: with its headers, and without the token.
+    pub fn post_hook(
+        &self,
+        path: &str,
+        headers: &[(String, String)],
+        body: &impl serde::Serialize,
+    ) -> anyhow::Result<Vec<u8>> {
+        let mut request = self.agent.post(format!("{}{path}", self.base)).header("Content-Type", "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        self.answer(request.send(serde_json::to_vec(body)?))
+    }
+
     fn answer(&self, outcome: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Vec<u8>> {
         let mut response = outcome.with_context(|| {
             format!("no answer from {} (is `deployline serve` running? --url or DEPLOYLINE_URL names it)", self.base)
@@ -65,8 +101,8 @@ impl Client {
             message: String,
         }
         match serde_json::from_slice::<Refusal>(&body) {
-            Ok(refusal) => bail!("{}: {}", response.status().as_u16(), refusal.message),
-            Err(_) => bail!("{} from {}", response.status(), self.base),
+            Ok(refusal) => bail!(Refused { status: response.status().as_u16(), message: refusal.message }),
+            Err(_) => bail!(Refused { status: response.status().as_u16(), message: format!("from {}", self.base) }),
         }
     }
 }

@@ -2,10 +2,13 @@
 
 pub mod blame;
 mod emit;
+mod functions;
 mod graph;
 mod hook;
 mod list;
+mod quarantine;
 mod replay;
+mod spool;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Incidents(args) => list::incidents(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Functions(args) => functions::run(&args),
+        Command::Quarantine(verb) => quarantine::run(&verb),
         Command::Hook(verb) => hook::run(&verb),
         Command::Config(ConfigVerb::Check { file }) => Config::load(Some(&file)).map(|_| ()),
         Command::Config(ConfigVerb::Show { file }) => Config::show(file.as_deref()).map(|text| print!("{text}")),
