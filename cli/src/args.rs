@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 use deployline_schemas::{
     UnixMillis,
     deploy::{Kind, Status},
@@ -74,23 +74,9 @@ pub struct Serve {
     /// The configuration; without one the defaults run alone.
     #[arg(long, env = "DEPLOYLINE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// What this process does.
-    #[arg(long, value_delimiter = ',', default_value = "ingest,correlate,web")]
-    pub roles: Vec<Role>,
     /// Listen beyond loopback although no token is configured.
     #[arg(long)]
     pub insecure: bool,
-}
-
-/// One part of the system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
-    /// StatsD and Graphite in.
-    Ingest,
-    /// Judging, and telling of it.
-    Correlate,
-    /// Hooks, API, graphs and pages.
-    Web,
 }
 
 /// Arguments of `demo`.

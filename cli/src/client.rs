@@ -74,6 +74,20 @@ impl Client {
         self.answer(request.send(serde_json::to_vec(body)?))
     }
 
+    /// Posts JSON as another system's hook does: with its headers, and without the token.
+    pub fn post_hook(
+        &self,
+        path: &str,
+        headers: &[(String, String)],
+        body: &impl serde::Serialize,
+    ) -> anyhow::Result<Vec<u8>> {
+        let mut request = self.agent.post(format!("{}{path}", self.base)).header("Content-Type", "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        self.answer(request.send(serde_json::to_vec(body)?))
+    }
+
     fn answer(&self, outcome: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Vec<u8>> {
         let mut response = outcome.with_context(|| {
             format!("no answer from {} (is `deployline serve` running? --url or DEPLOYLINE_URL names it)", self.base)

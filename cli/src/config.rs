@@ -39,7 +39,15 @@ const MASKED_KEYS: [&str; 1] = ["url"];
 impl Config {
     /// Reads a file, lays the environment over it and resolves its secrets. Without a file, the defaults.
     pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
-        let mut table = table(file)?;
+        Self::from_table(table(file)?)
+    }
+
+    /// The configuration that a text alone describes, whatever the environment says.
+    pub fn from_toml(text: &str) -> anyhow::Result<Self> {
+        Self::from_table(toml::from_str(text)?)
+    }
+
+    fn from_table(mut table: Table) -> anyhow::Result<Self> {
         resolve(&mut table, "")?;
         let mut config: Config = Value::Table(table).try_into().map_err(explain)?;
         if config.signal.is_empty() {

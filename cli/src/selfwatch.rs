@@ -17,8 +17,8 @@ const PREFIX: &str = "deployline";
 pub struct Watched {
     pub door: Door,
     pub store: Store,
-    pub statsd: Option<statsd::server::Observer>,
-    pub carbon: Option<carbon::server::Observer>,
+    pub statsd: statsd::server::Observer,
+    pub carbon: carbon::server::Observer,
 }
 
 /// One figure, without a label where it has no siblings: its name, what it is, what tells it from its siblings, and its value now.
@@ -48,7 +48,10 @@ impl Watched {
     pub async fn send(self, address: SocketAddr, interval: Duration, stop: CancellationToken) {
         let client = match ::statsd::client::Client::new(address, PREFIX) {
             Ok(client) => client,
-            Err(error) => return warn!(%error, "own counters can not be sent"),
+            Err(error) => {
+                warn!(%error, "own counters can not be sent");
+                return stop.cancelled().await;
+            }
         };
         let mut sent: HashMap<String, u64> = HashMap::new();
         while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
@@ -97,30 +100,19 @@ impl Watched {
     }
 
     fn receivers(&self) -> Vec<Figure> {
-        let mut figures = Vec::new();
-        if let Some(stats) = self.statsd.as_ref().map(statsd::server::Observer::stats) {
-            figures.extend([
-                Figure::total("statsd_packets", "StatsD packets taken.", stats.tally.n_packets),
-                Figure::total("statsd_metrics", "StatsD metrics taken.", stats.tally.n_metrics),
-                Figure::total("statsd_bad_lines", "StatsD lines refused.", stats.tally.n_bad.iter().sum()),
-                Figure::total("statsd_refused_names", "StatsD names refused.", stats.tally.n_refused_names),
-                Figure::total("statsd_kernel_drops", "Packets that the kernel dropped.", stats.n_kernel_drops),
-                Figure::total("statsd_lost_points", "Datapoints lost, the store being away.", stats.n_lost_points),
-                Figure::level("statsd_names", "StatsD names known.", stats.n_names as u64),
-            ]);
-        }
-        if let Some(stats) = self.carbon.as_ref().map(carbon::server::Observer::stats) {
-            figures.extend([
-                Figure::total("carbon_points", "Graphite datapoints taken.", stats.n_points),
-                Figure::total("carbon_bad_lines", "Graphite lines refused.", stats.n_bad.iter().sum()),
-                Figure::total(
-                    "carbon_refused_connections",
-                    "Graphite connections refused.",
-                    stats.n_refused_connections,
-                ),
-            ]);
-        }
-        figures
+        let (statsd, carbon) = (self.statsd.stats(), self.carbon.stats());
+        vec![
+            Figure::total("statsd_packets", "StatsD packets taken.", statsd.tally.n_packets),
+            Figure::total("statsd_metrics", "StatsD metrics taken.", statsd.tally.n_metrics),
+            Figure::total("statsd_bad_lines", "StatsD lines refused.", statsd.tally.n_bad.iter().sum()),
+            Figure::total("statsd_refused_names", "StatsD names refused.", statsd.tally.n_refused_names),
+            Figure::total("statsd_kernel_drops", "Packets that the kernel dropped.", statsd.n_kernel_drops),
+            Figure::total("statsd_lost_points", "Datapoints lost, the store being away.", statsd.n_lost_points),
+            Figure::level("statsd_names", "StatsD names known.", statsd.n_names as u64),
+            Figure::total("carbon_points", "Graphite datapoints taken.", carbon.n_points),
+            Figure::total("carbon_bad_lines", "Graphite lines refused.", carbon.n_bad.iter().sum()),
+            Figure::total("carbon_refused_connections", "Graphite connections refused.", carbon.n_refused_connections),
+        ]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use deployline_bus::Bus;
 use deployline_correlate::{Settings, live::Live};
 use deployline_ingest::{
@@ -21,19 +21,14 @@ use tokio::{sync::broadcast, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{
-    args::{self, Role},
-    config::Config,
-    selfwatch::Watched,
-    signals,
-};
+use crate::{args, config::Config, selfwatch::Watched, signals};
 
 /// Changes that a slow listener may lag behind before it misses some.
 const CHANGES: usize = 1024;
 /// How often the store seals, compacts and forgets, and how often the bus ends its retention.
 const STORE_UPKEEP: Duration = Duration::from_secs(10);
 const BUS_UPKEEP: Duration = Duration::from_secs(3600);
-/// Longest time that stopping may take before what is left is cut off.
+/// Longest time that stopping may take beyond the requests that are under way: the receivers' last flush and the commits.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// A running system.
@@ -44,12 +39,13 @@ pub struct Running {
     pub statsd: Option<SocketAddr>,
     /// Graphite's plaintext protocol over TCP.
     pub carbon: Option<SocketAddr>,
-    /// What takes datapoints in: it ends first, so that its last flush is judged and kept.
+    /// What takes datapoints in: it ends first, so that its last flush is kept.
     receivers: JoinSet<anyhow::Result<()>>,
     /// Everything else.
     workers: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
     stop_workers: CancellationToken,
+    drain: Duration,
     store: Store,
     bus: Bus,
 }
@@ -67,7 +63,7 @@ pub fn command(args: &args::Serve) -> anyhow::Result<()> {
             info!("stopping");
             stopping.cancel();
         });
-        let running = start(config, &args.roles, stop).await?;
+        let running = start(config, stop).await?;
         info!(web = %running.web, "deployline is up");
         running.join().await
     })?;
@@ -75,11 +71,11 @@ pub fn command(args: &args::Serve) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens what is on disk, binds every port, and starts the roles.
+/// Opens what is on disk, binds every port, and starts every part.
 ///
 /// # Errors
 /// When a file cannot be opened or a port cannot be bound: nothing is left running then.
-pub async fn start(config: Config, roles: &[Role], stop: CancellationToken) -> anyhow::Result<Running> {
+pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Running> {
     let clock = wall_clock();
     let Config { web, statsd, carbon, mut store, bus, signal, service, retention, hook, channel, route } = config;
     if !retention.is_empty() {
@@ -90,41 +86,38 @@ pub async fn start(config: Config, roles: &[Role], stop: CancellationToken) -> a
     let bus = Bus::open(&bus, &data).await.context("cannot open the bus")?;
     let (store, catalog) = open_store(store, Arc::clone(&clock)).await?;
     let spool = Spool::open(&data.join("spool"), DEFAULT_SPOOL_BYTES).context("cannot open the spool")?;
-    // Without any [[hook]] every source is taken unsigned, which loopback allows; with one, only what is configured.
-    let open_door = hook.is_empty();
+    // Without any [[hook]] every source is taken unsigned, on loopback only; with one, what is configured.
+    let open_door = hook.is_empty() && !web.is_exposed();
+    // A message that is out has an outcome that must be noted, and a request its answer.
+    let slowest_channel = channel.iter().map(deployline_notify::ChannelConfig::timeout).max().unwrap_or_default();
+    let drain = DRAIN + web.drain_timeout().max(slowest_channel);
     let door = Door::new(bus.clone(), hook, open_door, Some(spool.clone()));
     let (changes, _) = broadcast::channel(CHANGES);
 
     let (mut receivers, mut workers) = (JoinSet::new(), JoinSet::new());
     let stop_workers = CancellationToken::new();
-    let (mut statsd_address, mut carbon_address) = (None, None);
-    let (mut statsd_observer, mut carbon_observer) = (None, None);
-    if roles.contains(&Role::Ingest) {
-        let sink: Arc<dyn Sink> = Arc::new(store.clone());
-        let server = statsd::Server::bind(&statsd, Arc::clone(&sink), Arc::clone(&clock))?;
-        statsd_address = server.udp_address();
-        statsd_observer = Some(server.observer());
-        let stop_receiving = stop.clone();
-        receivers.spawn(async move { server.run(stop_receiving).await.context("StatsD") });
-        let server = carbon::Server::bind(&carbon, sink, Arc::clone(&clock), stop.clone())?;
-        carbon_address = server.line_address();
-        carbon_observer = Some(server.observer());
-        receivers.spawn(async move { server.run().await.context("Graphite in") });
-    }
+    let sink: Arc<dyn Sink> = Arc::new(store.clone());
+    let server = statsd::Server::bind(&statsd, Arc::clone(&sink), Arc::clone(&clock))?;
+    let statsd_address = server.udp_address();
+    let statsd_observer = server.observer();
+    let stopping = stop.clone();
+    receivers.spawn(async move { server.run(stopping).await.context("StatsD") });
+    let server = carbon::Server::bind(&carbon, sink, Arc::clone(&clock), stop.clone())?;
+    let carbon_address = server.line_address();
+    let carbon_observer = server.observer();
+    receivers.spawn(async move { server.run().await.context("Graphite in") });
     let listener = deployline_web::listen(web.listen).await?;
     let web_address = listener.local_addr()?;
     let bin_s = statsd.flush.as_secs() as i64;
     let settings = Settings { signals: signal, services: service, bin_s, ..Settings::default() };
-    if roles.contains(&Role::Correlate) {
-        let live = Live::new(bus.clone(), store.clone(), catalog.clone(), Arc::clone(&clock), settings.clone());
-        let stop = stop_workers.clone();
-        workers.spawn(async move { live.run(stop).await.context("the correlator") });
-        let notify = deployline_notify::NotifyConfig { channels: channel, routes: route };
-        let notifier =
-            Notifier::new(bus.clone(), catalog.clone(), settings.services.clone(), notify, web.base_url.clone())?;
-        let stop = stop_workers.clone();
-        workers.spawn(async move { notifier.run(stop).await.context("alerts") });
-    }
+    let live = Live::new(bus.clone(), store.clone(), catalog.clone(), Arc::clone(&clock), settings.clone());
+    let stopping = stop_workers.clone();
+    workers.spawn(async move { live.run(stopping).await.context("the correlator") });
+    let notify = deployline_notify::NotifyConfig { channels: channel, routes: route };
+    let notifier =
+        Notifier::new(bus.clone(), catalog.clone(), settings.services.clone(), notify, web.base_url.clone())?;
+    let stopping = stop_workers.clone();
+    workers.spawn(async move { notifier.run(stopping).await.context("alerts") });
     {
         let (bus, catalog, changes, stop) = (bus.clone(), catalog.clone(), changes.clone(), stop_workers.clone());
         workers.spawn(async move { projector::run(bus, catalog, changes, stop).await.context("the catalog") });
@@ -172,6 +165,7 @@ pub async fn start(config: Config, roles: &[Role], stop: CancellationToken) -> a
         workers,
         stop,
         stop_workers,
+        drain,
         store,
         bus,
     })
@@ -190,10 +184,11 @@ impl Running {
     /// Waits for the stop token, or for any part to end, then stops in the order of the data: receivers, their last flush,
     /// everything that works on it, the store.
     pub async fn join(mut self) -> anyhow::Result<()> {
+        let unasked = || Err(anyhow!("a part of deployline ended by itself"));
         let mut outcome = tokio::select! {
             () = self.stop.cancelled() => Ok(()),
-            Some(ended) = self.receivers.join_next() => flatten(ended),
-            Some(ended) = self.workers.join_next() => flatten(ended),
+            Some(ended) = self.receivers.join_next() => flatten(ended).and_then(|()| unasked()),
+            Some(ended) = self.workers.join_next() => flatten(ended).and_then(|()| unasked()),
         };
         // One part ending, well or badly, tells the others to stop.
         self.stop.cancel();
@@ -206,7 +201,7 @@ impl Running {
                 outcome = std::mem::replace(&mut outcome, Ok(())).and(flatten(ended));
             }
         };
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        if tokio::time::timeout(self.drain, drained).await.is_err() {
             self.stop_workers.cancel();
             error!(n_left = self.receivers.len() + self.workers.len(), "stopping took too long, the rest is cut off");
         }
@@ -246,15 +241,63 @@ async fn keep_bus(bus: Bus, clock: Clock, stop: CancellationToken) -> anyhow::Re
 }
 
 impl Config {
-    /// Refuses to be reachable from other machines without a token, unless `insecure` is said.
+    /// Refuses to be reachable from other machines by what asks for no proof, unless `insecure` is said.
+    ///
+    /// The StatsD and Graphite ports may listen anywhere: their protocols know no proof, and clients are on other machines.
     pub fn check_exposure(&self, insecure: bool) -> anyhow::Result<()> {
-        if self.web.is_exposed() && self.web.tokens.is_empty() && !insecure {
-            bail!(
-                "web.listen {} is reachable from other machines and no token is configured: add tokens = [\"env:NAME\"] \
-                 under [web], listen on 127.0.0.1, or say --insecure",
-                self.web.listen
-            );
+        if insecure {
+            return Ok(());
         }
-        Ok(())
+        if self.web.is_exposed() {
+            let listen = self.web.listen;
+            if self.web.tokens.is_empty() {
+                bail!(
+                    "web.listen {listen} is reachable from other machines and no token is configured: add tokens = \
+                     [\"env:NAME\"] under [web], listen on 127.0.0.1, or say --insecure"
+                );
+            }
+            if let Some(hook) = self.hook.iter().find(|hook| hook.secret.is_empty()) {
+                bail!(
+                    "web.listen {listen} is reachable from other machines and the hook `{}` has no secret: add secret = \
+                     \"env:NAME\" to it, listen on 127.0.0.1, or say --insecure",
+                    hook.path()
+                );
+            }
+        }
+        match self.statsd.admin.0 {
+            Some(admin) if !admin.ip().is_loopback() => bail!(
+                "statsd.admin {admin} is reachable from other machines and takes orders from anyone: let it listen on \
+                 127.0.0.1, switch it off with \"off\", or say --insecure"
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(toml: &str, refused: Option<&str>) {
+        let config: Config = toml::from_str(toml).unwrap();
+        match (config.check_exposure(false), refused) {
+            (Ok(()), None) => {}
+            (Err(error), Some(word)) => assert!(error.to_string().contains(word), "{error}"),
+            (outcome, _) => panic!("{toml}: {outcome:?}"),
+        }
+        config.check_exposure(true).unwrap();
+    }
+
+    #[test]
+    fn what_asks_for_no_proof_stays_on_loopback_unless_insecure_is_said() {
+        check("", None);
+        check("[web]\nlisten = \"0.0.0.0:8128\"", Some("no token"));
+        check("[web]\nlisten = \"0.0.0.0:8128\"\ntokens = [\"t\"]", None);
+        let exposed = "[web]\nlisten = \"0.0.0.0:8128\"\ntokens = [\"t\"]\n[[hook]]\nsource = \"github\"\n";
+        check(exposed, Some("the hook `github` has no secret"));
+        check(&format!("{exposed}secret = \"s\""), None);
+        check("[statsd]\nadmin = \"0.0.0.0:8126\"", Some("statsd.admin"));
+        check("[statsd]\nudp = \"0.0.0.0:8125\"", None);
     }
 }

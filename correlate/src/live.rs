@@ -1,7 +1,8 @@
 //! The thin driver beside the engine: reads deploys and datapoints, tells the engine the time, publishes what it decides.
 //!
 //! The engine runs on a clock a little behind the wall's ([`Live::new`] says how far), so that the datapoints of a bin are
-//! in before it is judged; a datapoint that comes later still counts from the next bin on.
+//! in before it is judged; a datapoint that comes up to [`LATE_BINS`] later, or replaces one, still counts from the next bin
+//! on.
 //!
 //! After a restart the engine is built up again from the store: it runs over the past without a word up to the moment
 //! until which it had judged before ([`CHECKPOINT`]), takes the incidents as the catalog has them, and goes on from there.
@@ -33,8 +34,12 @@ const TICK: Duration = Duration::from_millis(200);
 const MAX_LATENESS: Duration = Duration::from_secs(2);
 /// How far back the driver catches up after it was down: what broke longer ago is no news.
 const MAX_CATCH_UP: Duration = Duration::from_secs(3600);
-/// How long a start waits for the catalog to have read what the bus holds.
+/// How often a start that waits for the catalog says so.
 const CATALOG_PATIENCE: Duration = Duration::from_secs(20);
+/// How many bins a datapoint may come late and still be read.
+const LATE_BINS: i64 = 6;
+/// How often the series are looked up even if their number stays the same: one may have replaced another.
+const LOOK_UP: Duration = Duration::from_secs(60);
 /// Waits between tries of what failed for now.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -44,9 +49,6 @@ pub enum LiveError {
     /// The bus will not take or tell anything any more.
     #[error("the correlator's incidents can not be published")]
     Bus(#[from] BusError),
-    /// The store or the catalog can not be read.
-    #[error("the correlator can not read what it judges")]
-    Store(#[from] StoreError),
     /// A record could not be written as JSON.
     #[error("an incident can not be written as JSON")]
     Json(#[from] serde_json::Error),
@@ -69,8 +71,8 @@ struct Reader {
     engine: Engine,
     /// The newest stamp that the engine has seen of each series.
     read_until_s: HashMap<SeriesId, (Arc<str>, i64)>,
-    /// How many names the store had when the series were last looked up.
-    n_series: Option<usize>,
+    /// How many names the store had when the series were last looked up, and when that was.
+    looked_up: Option<(usize, UnixMillis)>,
     /// The last moment that the engine was told.
     judged_until: UnixMillis,
 }
@@ -82,7 +84,7 @@ impl Live {
         let engine = Engine::new(Settings { lateness_ms, ..settings });
         let judged_until = UnixMillis(0);
         let reader =
-            Reader { store, catalog, clock, engine, read_until_s: HashMap::new(), n_series: None, judged_until };
+            Reader { store, catalog, clock, engine, read_until_s: HashMap::new(), looked_up: None, judged_until };
         Self { bus, reader }
     }
 
@@ -91,35 +93,33 @@ impl Live {
     /// # Errors
     /// See [`LiveError`]; what may pass is logged and tried again.
     pub async fn run(self, stop: CancellationToken) -> Result<(), LiveError> {
-        let Live { bus, mut reader } = self;
+        let Live { bus, reader } = self;
         wait_for_catalog(&bus, &stop).await;
-        reader = blocking(reader, |reader| reader.catch_up()).await?.0;
+        let Some((mut reader, ())) = blocking(reader, &stop, Reader::catch_up).await? else { return Ok(()) };
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep(TICK) => {}
             }
-            let (next, told) = blocking(reader, Reader::tick).await?;
+            let Some((next, told)) = blocking(reader, &stop, Reader::tick).await? else { return Ok(()) };
             reader = next;
             let Some(told) = told else { continue };
             if !told.is_empty() && !publish(&bus, told, &stop).await? {
                 return Ok(());
             }
             // Only now: a crash before this line judges the bins again, and the same changes come out.
-            reader = blocking(reader, |reader| {
-                reader.catalog.set_checkpoint(CHECKPOINT, &reader.judged_until.0.to_string())
-            })
-            .await?
-            .0;
+            let Some((next, ())) = blocking(reader, &stop, Reader::set_checkpoint).await? else { return Ok(()) };
+            reader = next;
         }
     }
 }
 
-/// Runs a step on a blocking thread; a step that fails for now is tried again.
+/// Runs a step on a blocking thread; a step that fails for now is tried again, until `stop`: then there is no answer.
 async fn blocking<T: Send + 'static>(
     mut reader: Reader,
+    stop: &CancellationToken,
     step: impl Fn(&mut Reader) -> Result<T, StoreError> + Copy + Send + 'static,
-) -> Result<(Reader, T), LiveError> {
+) -> Result<Option<(Reader, T)>, LiveError> {
     loop {
         let (next, outcome) = tokio::task::spawn_blocking(move || {
             let outcome = step(&mut reader);
@@ -128,29 +128,34 @@ async fn blocking<T: Send + 'static>(
         .await?;
         reader = next;
         match outcome {
-            Ok(value) => return Ok((reader, value)),
-            Err(error) => {
-                warn!(%error, "the correlator could not read, trying again");
-                tokio::time::sleep(RETRY).await;
-            }
+            Ok(value) => return Ok(Some((reader, value))),
+            Err(error) => warn!(%error, "the correlator could not read or keep its checkpoint, trying again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(RETRY) => {}
         }
     }
 }
 
-/// Waits until the catalog has read the deploys and incidents that the bus holds, within bounds.
+/// Waits until the catalog has read the deploys and incidents that the bus holds, or until `stop`: an incident that was
+/// published and is not in the catalog yet would be opened a second time.
 async fn wait_for_catalog(bus: &Bus, stop: &CancellationToken) {
-    let deadline = tokio::time::Instant::now() + CATALOG_PATIENCE;
-    while tokio::time::Instant::now() < deadline && !stop.is_cancelled() {
-        let mut lag = 0;
+    let mut said_at = tokio::time::Instant::now();
+    while !stop.is_cancelled() {
+        let mut lag = 0u64;
         for topic in [Topic::Deploys, Topic::Incidents] {
-            lag += bus.lag(CATALOG_GROUP, topic).await.unwrap_or(u64::MAX / 2);
+            lag = lag.saturating_add(bus.lag(CATALOG_GROUP, topic).await.unwrap_or(u64::MAX));
         }
         if lag == 0 {
             return;
         }
+        if said_at.elapsed() >= CATALOG_PATIENCE {
+            said_at = tokio::time::Instant::now();
+            warn!("the catalog has not caught up with the bus, judging waits");
+        }
         tokio::time::sleep(TICK / 4).await;
     }
-    warn!("the catalog has not caught up with the bus; judging with what it has");
 }
 
 /// Publishes changes in their order, trying again until `stop`. Returns whether they are out.
@@ -223,8 +228,10 @@ impl Reader {
         }
         self.read_deploys(now)?;
         self.look_up_series();
+        let late_s = LATE_BINS * self.engine.settings().bin_s;
         for (series, (name, read_until_s)) in &mut self.read_until_s {
-            for (timestamp_s, value) in self.store.read(*series, *read_until_s + 1, now.as_secs() + 1)?.iter() {
+            // What was read before is read again: the same value changes nothing, another one replaces it.
+            for (timestamp_s, value) in self.store.read(*series, *read_until_s - late_s, now.as_secs() + 1)?.iter() {
                 self.engine.observe(name, timestamp_s, value);
                 *read_until_s = timestamp_s;
             }
@@ -248,18 +255,25 @@ impl Reader {
         }
     }
 
-    /// Finds the series that the signals speak of, when the store has new names.
+    /// Keeps how far everything was judged and published.
+    fn set_checkpoint(&mut self) -> Result<(), StoreError> {
+        self.catalog.set_checkpoint(CHECKPOINT, &self.judged_until.0.to_string())
+    }
+
+    /// Finds the series that the signals speak of when the store has new names, and lets go of those that it forgot.
     fn look_up_series(&mut self) {
-        let n_series = self.store.stats().n_series;
-        if self.n_series == Some(n_series) {
+        let (n_series, now) = (self.store.stats().n_series, (self.clock)());
+        if self.looked_up.is_some_and(|(known, at)| known == n_series && now < at.plus(LOOK_UP)) {
             return;
         }
-        self.n_series = Some(n_series);
+        self.looked_up = Some((n_series, now));
         let signals = &self.engine.settings().signals;
         let patterns = signals.iter().flat_map(|signal| [Some(signal.series_of("*")), signal.per_of("*")]).flatten();
-        let oldest_s = (self.clock)().as_secs() - window::BINS as i64 * self.engine.settings().bin_s;
+        let oldest_s = now.as_secs() - window::BINS as i64 * self.engine.settings().bin_s;
+        let mut before = std::mem::take(&mut self.read_until_s);
         for (series, name) in patterns.flat_map(|pattern| self.store.matching(&pattern)) {
-            self.read_until_s.entry(series).or_insert((name, oldest_s));
+            let read_until_s = before.remove(&series).map_or(oldest_s, |(_, read_until_s)| read_until_s);
+            self.read_until_s.entry(series).or_insert((name, read_until_s));
         }
     }
 }

@@ -19,7 +19,8 @@ fn every_metric_on_the_grafana_dashboard_is_served() {
     // Some are there from the first hook on.
     let delivery = Deployment::new(145_988_746, "checkout", "ana", now()).created();
     assert_eq!(server.deliver(&delivery).unwrap().status, 202);
-    let served = metrics(&server.get("/metrics", &[]).unwrap().text());
+    let exposition = server.get("/metrics", &[]).unwrap().text();
+    let served = metrics(&exposition);
     let missing: Vec<_> = asked.difference(&served).collect();
     assert!(missing.is_empty(), "on the dashboard and not served: {missing:?}");
 }

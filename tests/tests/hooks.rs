@@ -76,6 +76,21 @@ fn what_cannot_be_taken_is_refused_with_a_code_and_the_process_lives() {
     assert!(deploys["deploys"].as_array().unwrap().len() <= 1, "a refused delivery left a deploy: {deploys}");
 }
 
+/// `[[hook]]` says how a source's deliveries are checked; it does not close the API that `deployline emit` speaks to.
+#[test]
+fn our_own_json_is_taken_beside_a_configured_hook() {
+    let server = Server::start(&Settings::default()).unwrap();
+    let emitted = server.cli(&["emit", "--service", "checkout", "--version", "9bc1f2e", "--actor", "ana"]).unwrap();
+    assert!(emitted.status.success(), "{}", String::from_utf8_lossy(&emitted.stderr));
+    let event = br#"{"service": "cart", "started_at": 1763906525, "id": "cart-1"}"#;
+    assert_eq!(server.post("/api/v1/deploys", &[], event).unwrap().status, 202);
+    let nobody = server.post("/api/v1/deploys", &[], br#"{"started_at": 1763906525}"#).unwrap();
+    assert_eq!((nobody.status, code(&nobody)), (422, "missing_field".to_owned()), "{}", nobody.text());
+    assert_eq!(nobody.json_body().unwrap()["field"], "service");
+    let seen = || Ok((server.deploys(&[])?["deploys"].as_array().context("deploys")?.len() == 2).then_some(()));
+    eventually("both deploys in the list", VISIBLE, seen).unwrap();
+}
+
 #[track_caller]
 fn refused(server: &Server, body: &[u8], signature: Option<String>, status: u16, code_expected: &str) {
     let mut headers = vec![("x-github-event", "deployment"), ("x-github-delivery", "d-1")];

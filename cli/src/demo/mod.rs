@@ -9,11 +9,7 @@ mod shop;
 use std::{io::Write, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use deployline_schemas::{
-    DeployEvent, UnixMillis,
-    deploy::{Commit, Kind, Status},
-    time::wall_clock,
-};
+use deployline_schemas::{DeployEvent, UnixMillis, deploy::Status, time::wall_clock};
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt,
@@ -23,13 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    args::{self, Role},
-    client::Client,
-    commands::blame,
-    config::Config,
-    serve, signals,
-};
+use crate::{args, client::Client, commands::blame, config::Config, serve, signals};
 use shop::Shop;
 
 /// The shop's flush interval: shorter than StatsD's 10 s, so that the story fits into a minute.
@@ -53,48 +43,46 @@ pub fn command(args: &args::Demo) -> anyhow::Result<()> {
     let data = tempfile::tempdir().context("no temporary folder for the demo's data")?;
     let stop = CancellationToken::new();
     runtime.block_on(async {
-        let story = tell(args, data.path(), stop.clone());
-        let outcome = tokio::select! {
-            outcome = story => outcome,
-            () = signals::stop_asked() => Ok(()),
-        };
-        stop.cancel();
-        outcome
+        let stopping = stop.clone();
+        tokio::spawn(async move {
+            signals::stop_asked().await;
+            stopping.cancel();
+        });
+        tell(args, data.path(), stop).await
     })?;
-    runtime.shutdown_timeout(Duration::from_secs(5));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
 }
 
 async fn tell(args: &args::Demo, data: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let (texts, mut messages) = mpsc::channel(64);
     let chat = chat::listen(texts).await?;
-    let file = data.join("deployline.toml");
-    std::fs::write(&file, configuration(args, data, chat))?;
-    let running =
-        serve::start(Config::load(Some(&file))?, &[Role::Ingest, Role::Correlate, Role::Web], stop.clone()).await?;
+    // Whatever the environment says of another deployline: the demo's data stays in the demo's folder.
+    let config = Config::from_toml(&configuration(args, data, chat))?;
+    let running = serve::start(config, stop.clone()).await?;
     let story = Story { url: format!("http://{}", running.web), clock: wall_clock(), began: Instant::now() };
     let (statsd, carbon) = (running.statsd.context("no StatsD port")?, running.carbon.context("no Graphite port")?);
     let server = tokio::spawn(running.join());
 
-    story.say(&format!("deployline is up at {} (bus: {})", story.url, args.kafka.as_deref().unwrap_or("embedded")));
     let mut shop = Shop::new(args.seed);
-    story.fill_in_the_past(&mut shop, carbon, args.seed).await?;
-    story.say(&format!(
-        "{} services, {} h of history; live StatsD packets from now on",
-        Shop::services().count(),
-        HISTORY_S / 3600
-    ));
-
     let (orders, shop_orders) = mpsc::channel(4);
-    let traffic = tokio::spawn(send_traffic(shop, statsd, shop_orders, stop.clone()));
-    let told = story.play(&orders, &mut messages).await;
-    if told.is_ok() && !args.once {
-        story.say(&format!("that is the whole story; look around at {} until you press Ctrl-C", story.url));
-        stop.cancelled().await;
-    }
+    let told = async {
+        story.say(&format!("deployline is up at {} (bus: {})", story.url, args.kafka.as_deref().unwrap_or("embedded")));
+        story.fill_in_the_past(&mut shop, carbon, args.seed).await?;
+        let (n_services, hours) = (Shop::services().count(), HISTORY_S / 3600);
+        story.say(&format!("{n_services} services, {hours} h of history; live StatsD packets from now on"));
+        let traffic = tokio::spawn(send_traffic(shop, statsd, shop_orders, stop.clone()));
+        story.play(&orders, &mut messages).await?;
+        if !args.once {
+            story.say(&format!("that is the whole story; look around at {} until you press Ctrl-C", story.url));
+            traffic.await.context("the shop's traffic")??;
+        }
+        anyhow::Ok(())
+    };
+    // Stopped in the middle, the story is dropped; the server below still stops in its own order.
+    let told = stop.run_until_cancelled(told).await.unwrap_or(Ok(()));
     stop.cancel();
-    traffic.await?.context("the shop's traffic")?;
-    server.await?.context("the server")?;
+    server.await.context("the server")??;
     told
 }
 
@@ -131,61 +119,81 @@ impl Story {
         for n in 0..9 {
             let service = names[rng.usize(..names.len())];
             let at = UnixMillis::from_secs(now - HISTORY_S + 600 + n * (HISTORY_S - 1200) / 9 + rng.i64(0..300));
-            self.deploy(service, at, Kind::Deploy, None, ["ana", "bo", "chen", "dee"][rng.usize(..4)]).await?;
+            self.deploy(service, at, ["ana", "bo", "chen", "dee"][rng.usize(..4)]).await?;
         }
         Ok(())
     }
 
-    /// Posts a finished deploy; returns its id.
-    async fn deploy(
-        &self,
-        service: &str,
-        at: UnixMillis,
-        kind: Kind,
-        rollback_of: Option<String>,
-        actor: &str,
-    ) -> anyhow::Result<String> {
-        let version = format!("{:07x}", (at.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 36);
-        let id = format!("{service}-{version}");
+    /// Tells of a deploy of the past over our own API.
+    async fn deploy(&self, service: &str, at: UnixMillis, actor: &str) -> anyhow::Result<()> {
+        let version = version(service, at);
         let event = DeployEvent {
-            id: Some(id.clone()),
+            id: Some(format!("{service}-{}", &version[..7])),
             service: service.to_owned(),
-            kind,
             version: Some(version.clone()),
             status: Some(Status::Succeeded),
             started_at: Some(UnixMillis(at.0 - 1500)),
             finished_at: Some(at),
             actor: Some(actor.to_owned()),
-            diff_url: Some(format!("https://git.example/shop/{service}/commit/{version}")),
-            commits: vec![Commit { id: version, author: Some(actor.to_owned()), ..Commit::default() }],
-            rollback_of,
+            diff_url: Some(format!("https://github.example/shop/{service}/commit/{version}")),
             source: Some("demo".to_owned()),
             ..DeployEvent::default()
         };
         let server = self.server();
         tokio::task::spawn_blocking(move || Client::new(&server).post_json("/api/v1/deploys", &event)).await??;
-        Ok(id)
+        Ok(())
     }
 
     fn server(&self) -> args::Server {
         args::Server { url: self.url.clone(), token: None, json: false }
     }
 
-    async fn deploy_now(&self, service: &str, actor: &str) -> anyhow::Result<String> {
-        let id = self.deploy(service, (self.clock)(), Kind::Deploy, None, actor).await?;
-        self.say(&format!("{actor} deploys {service} ({id})"));
-        Ok(id)
+    /// Deploys now, told the way GitHub tells of a deployment; returns the deploy's id.
+    async fn deploy_now(&self, number: u64, service: &str, actor: &str, task: &str) -> anyhow::Result<String> {
+        let at = (self.clock)();
+        let sha = version(service, at);
+        let creator = json!({"login": actor, "type": "User"});
+        let repository = json!({"full_name": format!("shop/{service}"), "name": service, "html_url": format!("https://github.example/shop/{service}")});
+        let deployment = json!({
+            "id": number, "sha": sha, "ref": "main", "task": task, "environment": "production", "payload": {},
+            "creator": creator, "created_at": UnixMillis(at.0 - 1500), "updated_at": at,
+        });
+        let status = json!({
+            "id": number + 1, "state": "success", "environment": "production", "creator": creator,
+            "created_at": at, "updated_at": at,
+        });
+        let deliveries = [
+            (
+                "deployment",
+                json!({"action": "created", "deployment": deployment, "repository": repository, "sender": creator}),
+            ),
+            (
+                "deployment_status",
+                json!({"action": "created", "deployment_status": status, "deployment": deployment, "repository": repository, "sender": creator}),
+            ),
+        ];
+        for (event, body) in deliveries {
+            let (server, delivery) = (self.server(), format!("{event}-{number}"));
+            let headers = [("X-GitHub-Event", event), ("X-GitHub-Delivery", &delivery)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            tokio::task::spawn_blocking(move || Client::new(&server).post_hook("/hooks/github", &headers, &body))
+                .await??;
+        }
+        Ok(format!("github:shop/{service}:{number}"))
     }
 
     /// The bad deploy among innocent ones, the alert, the blame, the rollback, the recovery.
     async fn play(&self, orders: &mpsc::Sender<Order>, messages: &mut mpsc::Receiver<Value>) -> anyhow::Result<()> {
         tokio::time::sleep(BEFORE_BAD_DEPLOY / 2).await;
-        self.deploy_now("search", "bo").await?;
+        self.deploy_now(4101, "search", "bo", "deploy").await?;
+        self.say("bo deploys search");
         tokio::time::sleep(BEFORE_BAD_DEPLOY / 2).await;
-        let guilty = self.deploy_now("checkout", "ana").await?;
+        let guilty = self.deploy_now(4102, "checkout", "ana", "deploy").await?;
         orders.send(Order::Break).await?;
+        self.say("ana deploys checkout, and from now on it fails more often");
         tokio::time::sleep(Duration::from_secs(2)).await;
-        self.deploy_now("images", "dee").await?;
+        self.deploy_now(4103, "images", "dee", "deploy").await?;
+        self.say("dee deploys images");
 
         self.say("…");
         let alert = wait_for(messages, "alert").await?;
@@ -207,9 +215,9 @@ impl Story {
         self.say(&format!("the page: {}/", self.url));
 
         tokio::time::sleep(BEFORE_ROLLBACK).await;
-        let back = self.deploy("checkout", (self.clock)(), Kind::Rollback, Some(guilty), "ana").await?;
+        self.deploy_now(4104, "checkout", "ana", "rollback").await?;
         orders.send(Order::Mend).await?;
-        self.say(&format!("ana rolls checkout back ({back})"));
+        self.say("ana rolls checkout back");
         let recovered = wait_for(messages, "recovery").await?;
         self.say("the team's chat says:");
         print_message(&recovered);
@@ -222,6 +230,13 @@ async fn wait_for(messages: &mut mpsc::Receiver<Value>, what: &str) -> anyhow::R
         .await
         .with_context(|| format!("no {what} within {} s", PATIENCE.as_secs()))?
         .context("the chat is gone")
+}
+
+/// A revision that looks like one, the same for the same moment.
+fn version(service: &str, at: UnixMillis) -> String {
+    let seed = service.bytes().fold(at.0 as u64, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut rng = fastrand::Rng::with_seed(seed);
+    format!("{:016x}{:016x}{:08x}", rng.u64(..), rng.u64(..), rng.u32(..))
 }
 
 /// Prints a message as the chat would show it.
