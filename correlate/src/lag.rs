@@ -19,7 +19,7 @@ pub struct Exposure<'d> {
 /// regressions show with the first requests, some need a cache or a queue to fill, a few wait for a job or a peak.
 const WAITS: [(f64, f64); 3] = [(0.80, 30.0), (0.15, 150.0), (0.05, 1800.0)];
 
-/// After this many seconds since it was live, a deploy is no longer a suspect by itself: 99 % of [`WAITS`] has passed.
+/// After this many seconds since it was live, a deploy is no longer a suspect by itself: 99 % of `WAITS` has passed.
 pub const SUSPECT_S: i64 = 3000;
 
 /// A deploy that does not end is suspected for this long after its start: two hours.

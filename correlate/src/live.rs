@@ -1,7 +1,7 @@
 //! The thin driver beside the engine: reads deploys and datapoints, tells the engine the time, publishes what it decides.
 //!
 //! The engine runs on a clock a little behind the wall's ([`Live::new`] says how far), so that the datapoints of a bin are
-//! in before it is judged; a datapoint that comes up to [`LATE_BINS`] later, or replaces one, still counts from the next bin
+//! in before it is judged; a datapoint that comes up to `LATE_BINS` later, or replaces one, still counts from the next bin
 //! on.
 //!
 //! After a restart the engine is built up again from the store: it runs over the past without a word up to the moment
@@ -16,7 +16,12 @@ use std::{
 };
 
 use deployline_bus::{Bus, BusError, Record};
-use deployline_schemas::{Incident, UnixMillis, cloudevent::CloudEvent, time::Clock, topic::Topic};
+use deployline_schemas::{
+    Incident, UnixMillis,
+    cloudevent::CloudEvent,
+    time::Clock,
+    topic::{CATALOG_GROUP, Topic},
+};
 use deployline_store::{
     Catalog, SeriesId, Store, StoreError,
     catalog::{DeployQuery, IncidentQuery, MAX_PAGE},
@@ -280,5 +285,3 @@ impl Reader {
 
 /// How far back a deploy may have begun and still be a suspect, or have been told of.
 const DEPLOY_HORIZON: Duration = Duration::from_secs(lag::RUNNING_S as u64 + 3600);
-/// The consumer group that keeps the catalog.
-const CATALOG_GROUP: &str = "catalog";

@@ -35,7 +35,7 @@ const WOBBLE: f64 = 0.08;
 /// errs by ±0.45.
 const DISPERSION_PRIOR: f64 = 8.0;
 
-/// The over-dispersion of a count at [`HORIZONS`].
+/// The over-dispersion of a count at `HORIZONS`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dispersion([f32; 3]);
 
@@ -195,7 +195,7 @@ impl Sums {
     ///
     /// The excess over the baseline rate in the second half of the stretch over that in the first is 1 for a step and
     /// Σ₂fⁱ/Σ₁fⁱ for a fade; its logarithm has the variance k₁/x₁² + k₂/x₂² of two Poisson excesses x (delta method), plus
-    /// [`WOBBLE`], because a raised error rate is no steadier than a quiet one.
+    /// `WOBBLE`, because a raised error rate is no steadier than a quiet one.
     pub fn ln_fading_over_step(&self, age: usize, fade: f64, direction: Bad, dispersion: Dispersion) -> f64 {
         let (a, b) = self.baseline(age, dispersion);
         let from = self.n_bins().saturating_sub(age);

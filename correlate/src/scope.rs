@@ -43,7 +43,7 @@ impl Scope {
         reached
     }
 
-    /// How many hops a failure of `from` takes to show in `to`; `None` where it cannot within [`MOST_HOPS`].
+    /// How many hops a failure of `from` takes to show in `to`; `None` where it cannot within `MOST_HOPS`.
     pub fn hops(&self, from: &str, to: &str) -> Option<usize> {
         self.reach(from).into_iter().find(|(name, _)| name == to).map(|(_, hops)| hops)
     }

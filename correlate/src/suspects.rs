@@ -42,7 +42,7 @@ const GLOBAL_REACH: f64 = 0.6;
 const BLIP_PRIOR: f64 = 0.12;
 /// The share of deploys with a cold cache that fades: and how fast, as the factor for each bin of 10 s (1, 2.5 and 5 minutes).
 const FADE_PRIOR: f64 = 0.015;
-/// See [`FADE_PRIOR`].
+/// See `FADE_PRIOR`.
 pub const FADES: [f64; 3] = [0.846_48, 0.935_51, 0.967_22];
 /// How often the deploy's own service moves as well when one of its callers does.
 const OWN_MOVES: f64 = 0.85;

@@ -1,5 +1,9 @@
 //! The topics that records travel on, and how a record in one is keyed.
 
+/// The consumer group that applies [`Topic::Deploys`] and [`Topic::Incidents`] to the catalog. Whoever needs what it has
+/// taken in so far asks for this group's committed offsets.
+pub const CATALOG_GROUP: &str = "catalog";
+
 /// A topic of the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {

@@ -2,7 +2,7 @@
 //!
 //! <https://docs.datadoghq.com/api/latest/events/>, <https://docs.datadoghq.com/api/latest/dora-metrics/>
 //!
-//! An event counts when its tags, title or source speak of a deploy, as [`super::tags`] reads them. **Identity**: the
+//! An event counts when its tags, title or source speak of a deploy, as `tags` reads them. **Identity**: the
 //! DORA deployment's id; of an event, its aggregation key and time, else a hash of what it says.
 
 use deployline_schemas::{

@@ -2,7 +2,7 @@
 //!
 //! <https://grafana.com/docs/grafana/latest/developers/http_api/annotations/>
 //!
-//! Tags and text say what was deployed, as [`super::tags`] reads them; an annotation in which nothing speaks of a deploy
+//! Tags and text say what was deployed, as `tags` reads them; an annotation in which nothing speaks of a deploy
 //! is ignored. A region is a deploy with a start and an end. **Identity**: a hash of time, tags and text. Times are
 //! milliseconds; seconds, a well-known slip, are told apart by their size.
 

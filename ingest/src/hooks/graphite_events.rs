@@ -2,7 +2,7 @@
 //!
 //! <https://graphite.readthedocs.io/en/latest/events.html>
 //!
-//! Tags, a list or one text with blanks, and `what` say what was deployed, as [`super::tags`] reads them. **Identity**: a
+//! Tags, a list or one text with blanks, and `what` say what was deployed, as `tags` reads them. **Identity**: a
 //! hash of time, tags and text; an event without `when` happened when it arrived, and each arrival is one.
 
 use deployline_schemas::DeployEvent;

@@ -14,7 +14,7 @@ pub const MAX_BUCKETS: usize = 2048;
 /// As DDSketch (Masson et al., VLDB 2019) it counts values in buckets whose width is a share of their size, which keeps
 /// the relative error of each quantile below [`Sketch::RELATIVE_ERROR`]. The bucket is the double's exponent and its
 /// first seven mantissa bits, as in HdrHistogram: no logarithm is taken, and equal values share a bucket on every machine.
-/// Past [`MAX_BUCKETS`] the lowest buckets collapse into one, so that the tail stays exact.
+/// Past `MAX_BUCKETS` the lowest buckets collapse into one, so that the tail stays exact.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sketch {
     /// Bucket number and count, ascending by number; counts are above 0.
