@@ -10,6 +10,8 @@ pub mod projector;
 
 pub mod listen;
 
+mod refused;
+
 mod datagram;
 
 pub mod sink;

@@ -1,8 +1,8 @@
 //! The projector: what is on the bus, applied to the catalog.
 //!
-//! It reads deploys and incidents as the consumer group `catalog`, applies a batch in one transaction of each, tells
+//! It reads deploys and incidents as the consumer group [`GROUP`], applies a batch in one transaction of each, tells
 //! whoever listens what changed, and only then moves the group's offsets. A crash in between applies a batch again,
-//! which changes nothing. The catalog can be rebuilt from the topics: delete it and the group's offsets.
+//! which changes nothing but what the crash left undone. The catalog can be rebuilt from the topics: delete it and the group's offsets.
 
 mod decode;
 mod rollback;
@@ -16,10 +16,11 @@ use tokio::{sync::broadcast, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+/// The consumer group.
+pub use deployline_schemas::topic::CATALOG_GROUP as GROUP;
+
 use self::decode::Decoded;
 
-/// The consumer group.
-pub const GROUP: &str = "catalog";
 /// Most records that are applied in one transaction.
 const BATCH_RECORDS: usize = 500;
 /// The first and the longest wait after something failed that may pass.
@@ -105,34 +106,64 @@ async fn commit(subscription: &mut Subscription, batch: &[Delivered]) -> Result<
 }
 
 /// Applies a batch, however long the catalog needs to take it, and returns what changed.
+///
+/// Each step is tried again by itself: one that failed must not find the step before it done already, and so report
+/// that nothing changed.
 async fn apply(catalog: &Catalog, decoded: Decoded) -> Vec<Change> {
     let decoded = Arc::new(decoded);
+    let applied = {
+        let decoded = Arc::clone(&decoded);
+        persist(catalog, move |catalog| catalog.apply_deploys(&decoded.deploys)).await
+    };
+    let mut changes = {
+        let decoded = Arc::clone(&decoded);
+        persist(catalog, move |catalog| recognise(catalog, &decoded.deploys, &applied)).await
+    };
+    let newer = {
+        let decoded = Arc::clone(&decoded);
+        persist(catalog, move |catalog| catalog.apply_incidents(&decoded.incidents)).await
+    };
+    let incidents = decoded.incidents.iter().zip(newer).filter(|(_, is_newer)| *is_newer);
+    changes.extend(incidents.map(|(incident, _)| Change::Incident(Arc::new(incident.clone()))));
+    changes
+}
+
+/// Marks the rollbacks among deploys that were applied, and returns the deploys that changed.
+fn recognise(catalog: &Catalog, deploys: &[Deploy], applied: &[Applied]) -> Result<Vec<Change>, StoreError> {
+    let mut changes = Vec::new();
+    for (event, applied) in deploys.iter().zip(applied) {
+        let (deploy, is_new) = match applied {
+            Applied::New(deploy) => (rollback::recognised(catalog, deploy.clone())?, true),
+            Applied::Changed(deploy) => (rollback::recognised(catalog, deploy.clone())?, false),
+            // A crash may have come between the transaction that applied it and this.
+            Applied::Same => match catalog.deploy(&event.id)? {
+                Some(known) => match rollback::recognised(catalog, known.clone())? {
+                    deploy if deploy == known => continue,
+                    deploy => (deploy, false),
+                },
+                None => continue,
+            },
+        };
+        changes.push(Change::Deploy { deploy: Arc::new(deploy), is_new });
+    }
+    Ok(changes)
+}
+
+/// Does some work on the catalog, however often it must be tried.
+async fn persist<T: Send + 'static>(
+    catalog: &Catalog,
+    work: impl Fn(&Catalog) -> Result<T, StoreError> + Send + Sync + 'static,
+) -> T {
+    let work = Arc::new(work);
     let mut pause = Pause::new();
     loop {
-        let (catalog, decoded) = (catalog.clone(), Arc::clone(&decoded));
-        match spawn_blocking(move || apply_now(&catalog, &decoded)).await {
-            Ok(Ok(changes)) => return changes,
+        let (catalog, work) = (catalog.clone(), Arc::clone(&work));
+        match spawn_blocking(move || work(&catalog)).await {
+            Ok(Ok(done)) => return done,
             Ok(Err(error)) => pause.wait("apply", &error).await,
             Err(error) => pause.wait("apply", &error).await,
         }
     }
-}
-
-fn apply_now(catalog: &Catalog, decoded: &Decoded) -> Result<Vec<Change>, StoreError> {
-    let mut changes = Vec::new();
-    for applied in catalog.apply_deploys(&decoded.deploys)? {
-        let (deploy, is_new) = match applied {
-            Applied::New(deploy) => (deploy, true),
-            Applied::Changed(deploy) => (deploy, false),
-            Applied::Same => continue,
-        };
-        let deploy = Arc::new(rollback::recognised(catalog, deploy)?);
-        changes.push(Change::Deploy { deploy, is_new });
-    }
-    let newer = catalog.apply_incidents(&decoded.incidents)?;
-    let incidents = decoded.incidents.iter().zip(newer).filter(|(_, is_newer)| *is_newer);
-    changes.extend(incidents.map(|(incident, _)| Change::Incident(Arc::new(incident.clone()))));
-    Ok(changes)
 }
 
 /// Asks until it passes, or until it never will.

@@ -3,8 +3,7 @@
 use deployline_bus::{Delivered, Record};
 use deployline_schemas::{Deploy, Incident, cloudevent::CloudEvent, topic::Topic};
 
-/// The longest record that is kept whole in quarantine, in bytes.
-const MAX_KEPT_BYTES: usize = 256 * 1024;
+use super::GROUP;
 
 /// A batch by what its records are.
 #[derive(Debug, Default)]
@@ -39,12 +38,7 @@ pub(super) fn decode(batch: &[Delivered]) -> Decoded {
 }
 
 fn refused(delivered: &Delivered, error: &serde_json::Error) -> Record {
-    let value = &delivered.record.value;
-    Record::new("catalog", value.slice(..value.len().min(MAX_KEPT_BYTES)))
-        .with_header("reason", "malformed_record")
-        .with_header("problem", error.to_string().chars().take(200).collect::<String>())
-        .with_header("source", "catalog")
-        .with_header("topic", delivered.topic.suffix())
+    crate::refused::refused(&delivered.record, delivered.topic, GROUP, "malformed_record", &error.to_string())
         .with_header("partition", delivered.position.partition.to_string())
         .with_header("offset", delivered.position.offset.to_string())
         .with_header("received_at", delivered.appended_at.to_string())

@@ -107,6 +107,21 @@ async fn a_return_to_the_version_before_is_a_rollback_of_what_came_between() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_is_recognised_on_replay_after_a_crash_behind_the_deploys() {
+    let mut bench = Bench::new().await;
+    let events = [("a", "1", 100), ("b", "2", 200), ("c", "1", 300)];
+    let events = events.map(|(id, version, at)| event(id, version, at, Status::Succeeded));
+    // What such a crash leaves: the deploys are applied, and the group's offsets are before them.
+    let deploys: Vec<Deploy> = events.iter().map(|event| event.clone().into_deploy().unwrap()).collect();
+    bench.catalog.apply_deploys(&deploys).unwrap();
+    bench.publish(events).await;
+    let (deploy, is_new) = bench.change().await;
+    assert_eq!((deploy.id.as_str(), deploy.kind, is_new), ("c", Kind::Rollback, false));
+    assert_eq!(bench.catalog.deploy("c").unwrap().unwrap().rollback_of.as_deref(), Some("b"));
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_bus_ends_it_with_an_error() {
     let bench = Bench::new().await;
     bench.publish([event("a", "1", 100, Status::Started)]).await;
