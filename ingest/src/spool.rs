@@ -2,7 +2,8 @@
 //!
 //! One file of frames, each a length, a checksum and a record as JSON; a second file says how far it is drained. A
 //! crash between publishing and noting so publishes a batch again, which the ids of its events absorb. A frame that a
-//! crash tore was never acknowledged, and is cut off at the next start.
+//! crash tore was never acknowledged, and is left out at the next start. Where the disk damaged a frame, the file is
+//! kept aside and the frames around it stay.
 
 mod file;
 
@@ -22,7 +23,7 @@ use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::file::SpoolFile;
+use self::file::{Batch, SpoolFile};
 
 /// How much a spool holds if not configured, in bytes: about 30,000 deploys.
 pub const DEFAULT_SPOOL_BYTES: u64 = 64 * 1024 * 1024;
@@ -61,6 +62,7 @@ pub struct Spool(Arc<Inner>);
 
 struct Inner {
     file: Mutex<SpoolFile>,
+    /// The file's count, to be read without waiting for the disk.
     n_records: AtomicU64,
     appended: Notify,
 }
@@ -83,7 +85,8 @@ impl Spool {
     /// # Errors
     /// When the disk refuses.
     pub fn open(dir: &Path, limit_bytes: u64) -> Result<Self, SpoolError> {
-        let (file, n_records) = SpoolFile::open(dir, limit_bytes)?;
+        let file = SpoolFile::open(dir, limit_bytes)?;
+        let n_records = file.n_records();
         if n_records > 0 {
             info!(n_records, "the spool has records from before");
         }
@@ -101,20 +104,14 @@ impl Spool {
         self.0.n_records.load(Ordering::Acquire)
     }
 
-    /// Appends records and returns once they are synced to disk.
+    /// Appends records and returns once they are synced to disk. What the bus takes fits; larger records are the
+    /// caller's to refuse, for they end in quarantine here.
     ///
     /// # Errors
     /// See [`SpoolError`]; then none of them was taken.
     pub async fn append(&self, topic: Topic, records: Vec<Record>) -> Result<(), SpoolError> {
         let waiting: Vec<Waiting> = records.into_iter().map(|record| Waiting::new(topic, record)).collect();
-        let n_records = waiting.len() as u64;
-        self.blocking(move |inner, file| {
-            file.append(&waiting)?;
-            // Under the lock, so that the drain never takes away more than was counted.
-            inner.n_records.fetch_add(n_records, Ordering::AcqRel);
-            Ok(())
-        })
-        .await?;
+        self.blocking(move |file| file.append(&waiting)).await?;
         self.0.appended.notify_one();
         Ok(())
     }
@@ -152,12 +149,12 @@ impl Spool {
 
     /// Publishes one batch and returns how many records it had.
     async fn drain_batch(&self, bus: &Bus) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
-        let batch = self.blocking(|_, file| file.read(BATCH_RECORDS)).await?;
-        let n_records = batch.waiting.len();
+        let Batch { waiting, until } = self.blocking(|file| file.read(BATCH_RECORDS)).await?;
+        let n_records = waiting.len();
         if n_records == 0 {
             return Ok(0);
         }
-        let mut waiting = batch.waiting.into_iter().peekable();
+        let mut waiting = waiting.into_iter().peekable();
         while let Some(first) = waiting.next() {
             let topic = first.topic();
             let mut records = vec![first.into_record()];
@@ -171,23 +168,21 @@ impl Spool {
                 result => drop(result?),
             }
         }
-        self.blocking(move |inner, file| {
-            file.advance(batch.until)?;
-            inner.n_records.fetch_sub(n_records as u64, Ordering::AcqRel);
-            Ok(())
-        })
-        .await?;
+        self.blocking(move |file| file.advance(until, n_records as u64)).await?;
         Ok(n_records)
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner, &mut SpoolFile) -> Result<T, SpoolError> + Send + 'static,
+        work: impl FnOnce(&mut SpoolFile) -> Result<T, SpoolError> + Send + 'static,
     ) -> Result<T, SpoolError> {
         let inner = Arc::clone(&self.0);
         let worked = spawn_blocking(move || {
             let mut file = inner.file.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&inner, &mut file)
+            let result = work(&mut file);
+            // Under the lock, so that the counts come in the order of the work.
+            inner.n_records.store(file.n_records(), Ordering::Release);
+            result
         });
         worked.await.map_err(|_| SpoolError::Stopping)?
     }

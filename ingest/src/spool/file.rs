@@ -3,24 +3,32 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
+use memchr::memmem;
 use sha2::{Digest, Sha256};
+use tracing::{error, warn};
 
 use super::{SpoolError, Waiting};
 
 /// A frame's head: the length of its JSON, little-endian, and the first bytes of its SHA-256.
 const HEAD_BYTES: usize = 12;
+/// How the JSON of each frame begins. It stands nowhere else: within a string its quotes are escaped.
+const OPENING: &[u8] = br#"{"topic":"#;
 /// Longer than any record that the bus takes, base64 and JSON escapes included.
 const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
+/// Most damaged files that are kept aside. Each is at most as long as the spool may be.
+const MAX_KEPT_ASIDE: usize = 16;
 
 /// The frames of a spool, and the place up to which they are published.
 pub(super) struct SpoolFile {
+    dir: PathBuf,
     frames: File,
-    drained_path: PathBuf,
     drained_bytes: u64,
     n_bytes: u64,
+    n_records: u64,
     limit_bytes: u64,
 }
 
@@ -38,27 +46,81 @@ fn failed(doing: &'static str) -> impl Fn(io::Error) -> SpoolError {
 }
 
 impl SpoolFile {
-    /// Opens the files in `dir` and counts the records that wait. What a crash tore at the end is cut off.
-    pub fn open(dir: &Path, limit_bytes: u64) -> Result<(Self, u64), SpoolError> {
-        fs::create_dir_all(dir).map_err(failed("create"))?;
-        let path = dir.join("spool.frames");
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
-        let frames = options.open(path).map_err(failed("open"))?;
-        let drained_path = dir.join("spool.drained");
-        let drained = fs::read_to_string(&drained_path).unwrap_or_default();
-        let drained_bytes = drained.trim().parse().unwrap_or(0);
+    /// Opens the files in `dir` and counts the records that wait, whole frames only.
+    pub fn open(dir: &Path, limit_bytes: u64) -> Result<Self, SpoolError> {
+        let create = || {
+            fs::create_dir_all(dir)?;
+            let frames = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(frames_in(dir))?;
+            // A record's sync covers its bytes and not the names that lead to them.
+            sync_names(dir)?;
+            dir.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_names)?;
+            Ok(frames)
+        };
+        let frames = create().map_err(failed("open"))?;
         let n_bytes = frames.metadata().map_err(failed("open"))?.len();
-        let mut file = Self { frames, drained_path, drained_bytes, n_bytes, limit_bytes };
+        let mut file = Self { dir: dir.to_owned(), frames, drained_bytes: 0, n_bytes, n_records: 0, limit_bytes };
+        let drained = fs::read_to_string(file.drained_path()).unwrap_or_default();
+        file.drained_bytes = drained.trim().parse().unwrap_or(0);
         if file.drained_bytes > n_bytes {
             // Somebody emptied the frames by hand.
             file.note(0)?;
         }
-        let whole = file.read(usize::MAX)?;
-        if whole.until < n_bytes {
-            file.frames.set_len(whole.until).map_err(failed("repair"))?;
-            file.n_bytes = whole.until;
+        file.check()?;
+        Ok(file)
+    }
+
+    /// How many records wait.
+    pub fn n_records(&self) -> u64 {
+        self.n_records
+    }
+
+    fn drained_path(&self) -> PathBuf {
+        self.dir.join("spool.drained")
+    }
+
+    /// Counts the whole frames that wait. If there is anything else, the file is kept aside and they go on in a new one.
+    fn check(&mut self) -> Result<(), SpoolError> {
+        let mut bytes = Vec::new();
+        self.waiting_bytes().and_then(|mut reader| reader.read_to_end(&mut bytes)).map_err(failed("read"))?;
+        let whole = whole_frames(&bytes);
+        let n_whole_bytes: usize = whole.iter().map(Range::len).sum();
+        let n_lost_bytes = (self.n_bytes - self.drained_bytes) - n_whole_bytes as u64;
+        if n_lost_bytes > 0 {
+            let frames: Vec<&[u8]> = whole.iter().map(|place| &bytes[place.clone()]).collect();
+            let kept_in = self.replace(&frames.concat()).map_err(failed("repair"))?;
+            let n_whole = whole.len();
+            // Nothing is missing in front of the end, and the end is the beginning of a frame.
+            if whole.last().map_or(0, |last| last.end) == n_whole_bytes && is_cut_short(&bytes[n_whole_bytes..]) {
+                warn!(n_whole, n_lost_bytes, ?kept_in, "a crash tore the spool's last record, which was left out");
+            } else {
+                error!(n_whole, n_lost_bytes, ?kept_in, "the spool is damaged: acknowledged records cannot be read");
+            }
         }
-        Ok((file, whole.waiting.len() as u64))
+        self.n_records = whole.len() as u64;
+        Ok(())
+    }
+
+    /// Keeps the file under another name and goes on with these frames. Returns that name, or `None` when there are
+    /// [`MAX_KEPT_ASIDE`] of them.
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<Option<PathBuf>> {
+        let (path, fresh_path) = (frames_in(&self.dir), self.dir.join("spool.frames.fresh"));
+        let mut fresh = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&fresh_path)?;
+        fresh.write_all(bytes)?;
+        fresh.sync_data()?;
+        let kept_in = keep_aside(&self.dir, &path)?;
+        // In this order: a crash between the two publishes some again, and the other order could skip some.
+        self.write_drained(0)?;
+        fs::rename(&fresh_path, &path)?;
+        self.frames = fresh;
+        self.n_bytes = bytes.len() as u64;
+        sync_names(&self.dir)?;
+        Ok(kept_in)
+    }
+
+    /// The bytes from the drained place to the end.
+    fn waiting_bytes(&self) -> io::Result<impl Read + '_> {
+        (&self.frames).seek(SeekFrom::Start(self.drained_bytes))?;
+        Ok(io::BufReader::new(&self.frames).take(self.n_bytes - self.drained_bytes))
     }
 
     /// Appends all records or none, synced.
@@ -79,6 +141,7 @@ impl SpoolFile {
             self.frames.set_len(self.n_bytes).map_err(failed("repair"))?;
         } else {
             self.n_bytes += bytes.len() as u64;
+            self.n_records += waiting.len() as u64;
         }
         written.map_err(failed("write"))
     }
@@ -89,48 +152,115 @@ impl SpoolFile {
         self.frames.sync_data()
     }
 
-    /// Up to `max` records from the drained place on; ends early at a frame that is torn.
+    /// Up to `max` records from the drained place on; none only if none wait. A frame that went bad since it was written
+    /// is left out, as when opening.
     pub fn read(&mut self, max: usize) -> Result<Batch, SpoolError> {
-        self.frames.seek(SeekFrom::Start(self.drained_bytes)).map_err(failed("read"))?;
-        let mut reader = io::BufReader::new(&self.frames);
+        let batch = self.scan(max).map_err(failed("read"))?;
+        if batch.waiting.len() == max || batch.until == self.n_bytes {
+            return Ok(batch);
+        }
+        self.check()?;
+        let batch = self.scan(max).map_err(failed("read"))?;
+        if batch.waiting.is_empty() && batch.until < self.n_bytes {
+            return Err(failed("read")(io::Error::new(io::ErrorKind::InvalidData, "what was just written is damaged")));
+        }
+        Ok(batch)
+    }
+
+    /// As [`SpoolFile::read`], but ends in front of a frame that is not whole.
+    fn scan(&self, max: usize) -> io::Result<Batch> {
+        let mut reader = self.waiting_bytes()?;
         let mut batch = Batch { waiting: Vec::new(), until: self.drained_bytes };
         while batch.waiting.len() < max {
-            let Some((waiting, n_bytes)) = frame(&mut reader).map_err(failed("read"))? else { break };
+            let Some((waiting, n_bytes)) = frame(&mut reader)? else { break };
             batch.waiting.push(waiting);
             batch.until += n_bytes;
         }
         Ok(batch)
     }
 
-    /// Notes that the frames before a place are published; forgets them all once the last one is.
-    pub fn advance(&mut self, until: u64) -> Result<(), SpoolError> {
+    /// Notes that the frames before a place, `n_records` of them, are published; forgets them all once the last one is.
+    pub fn advance(&mut self, until: u64, n_records: u64) -> Result<(), SpoolError> {
         if until < self.n_bytes {
-            return self.note(until);
+            self.note(until)?;
+            self.n_records = self.n_records.saturating_sub(n_records);
+            return Ok(());
         }
         // In this order: a crash between the two publishes all of them again, and the other order could skip some.
         self.note(0)?;
         self.frames.set_len(0).map_err(failed("empty"))?;
-        self.n_bytes = 0;
+        (self.n_bytes, self.n_records) = (0, 0);
         Ok(())
     }
 
     fn note(&mut self, until: u64) -> Result<(), SpoolError> {
-        let fresh = self.drained_path.with_extension("fresh");
-        let write = || {
-            let mut file = File::create(&fresh)?;
-            file.write_all(until.to_string().as_bytes())?;
-            file.sync_data()?;
-            fs::rename(&fresh, &self.drained_path)?;
-            // A place from before the frames were last emptied must not come back after a power cut.
-            self.drained_path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-        };
-        write().map_err(failed("note the drained place of"))?;
+        self.write_drained(until).map_err(failed("note the drained place of"))
+    }
+
+    fn write_drained(&mut self, until: u64) -> io::Result<()> {
+        let path = self.drained_path();
+        let fresh = path.with_extension("fresh");
+        let mut file = File::create(&fresh)?;
+        file.write_all(until.to_string().as_bytes())?;
+        file.sync_data()?;
+        fs::rename(&fresh, &path)?;
+        // A place from before the frames were last emptied must not come back after a power cut.
+        sync_names(&self.dir)?;
         self.drained_bytes = until;
         Ok(())
     }
 }
 
-/// The next whole frame and its length, `None` at the end or at a torn one.
+fn frames_in(dir: &Path) -> PathBuf {
+    dir.join("spool.frames")
+}
+
+/// Syncs the names in a directory: of files that are new there, or renamed.
+fn sync_names(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Gives a file one more name, which stays when the first is taken by another file.
+fn keep_aside(dir: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    for n in 1..=MAX_KEPT_ASIDE {
+        let aside = dir.join(format!("spool.damaged-{n}"));
+        if aside.exists() {
+            continue;
+        }
+        // No second name on some file systems, and then a copy.
+        fs::hard_link(path, &aside).or_else(|_| fs::copy(path, &aside).and_then(|_| File::open(&aside)?.sync_all()))?;
+        return Ok(Some(aside));
+    }
+    Ok(None)
+}
+
+/// Where the whole frames are. Behind damage the next one is looked for by how it begins, so that a length that is wrong
+/// does not hide what follows.
+fn whole_frames(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut whole = Vec::new();
+    let mut start = 0;
+    while start < bytes.len() {
+        if let Ok(Some((_, n_bytes))) = frame(&mut &bytes[start..]) {
+            let end = start + n_bytes as usize;
+            whole.push(start..end);
+            start = end;
+            continue;
+        }
+        let next_json = start + 1 + HEAD_BYTES;
+        let found = bytes.get(next_json..).and_then(|rest| memmem::find(rest, OPENING));
+        start = found.map_or(bytes.len(), |offset| start + 1 + offset);
+    }
+    whole
+}
+
+/// Whether bytes are the beginning of a frame, as an append that was cut short leaves it.
+fn is_cut_short(bytes: &[u8]) -> bool {
+    let Some(length) = bytes.first_chunk() else { return true };
+    let length = u32::from_le_bytes(*length) as usize;
+    length <= MAX_FRAME_BYTES && bytes.len() < HEAD_BYTES + length
+}
+
+/// The next whole frame and its length, `None` at the end or where there is none.
 fn frame(reader: &mut impl Read) -> io::Result<Option<(Waiting, u64)>> {
     let mut head = [0; HEAD_BYTES];
     if !fill(reader, &mut head)? {
@@ -178,43 +308,102 @@ mod tests {
     #[test]
     fn what_waits_survives_a_restart_and_drains_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut file, n_records) = SpoolFile::open(dir.path(), 1 << 20).unwrap();
-        assert_eq!(n_records, 0);
+        let mut file = SpoolFile::open(dir.path(), 1 << 20).unwrap();
+        assert_eq!(file.n_records(), 0);
         file.append(&[record(1), record(2)]).unwrap();
         file.append(&[record(3)]).unwrap();
         let batch = file.read(2).unwrap();
         assert_eq!(keys(&batch), ["1", "2"]);
-        file.advance(batch.until).unwrap();
+        file.advance(batch.until, 2).unwrap();
+        assert_eq!(file.n_records(), 1);
         drop(file);
-        let (mut file, n_records) = SpoolFile::open(dir.path(), 1 << 20).unwrap();
-        assert_eq!(n_records, 1);
+        let mut file = SpoolFile::open(dir.path(), 1 << 20).unwrap();
+        assert_eq!(file.n_records(), 1);
         let batch = file.read(10).unwrap();
         assert_eq!(keys(&batch), ["3"]);
-        file.advance(batch.until).unwrap();
-        assert_eq!(file.n_bytes, 0);
+        file.advance(batch.until, 1).unwrap();
+        assert_eq!((file.n_bytes, file.n_records()), (0, 0));
         assert!(file.read(10).unwrap().waiting.is_empty());
         file.append(&[record(4)]).unwrap();
         assert_eq!(keys(&file.read(10).unwrap()), ["4"]);
     }
 
     #[test]
-    fn a_torn_end_is_cut_off_and_what_comes_after_it_is_kept() {
+    fn a_torn_end_is_left_out_and_what_comes_after_it_is_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut file, _) = SpoolFile::open(dir.path(), 1 << 20).unwrap();
+        let mut file = SpoolFile::open(dir.path(), 1 << 20).unwrap();
         file.append(&[record(1), record(2)]).unwrap();
         let n_bytes = file.n_bytes;
         file.frames.set_len(n_bytes - 3).unwrap();
         drop(file);
-        let (mut file, n_records) = SpoolFile::open(dir.path(), 1 << 20).unwrap();
-        assert_eq!(n_records, 1);
+        let mut file = SpoolFile::open(dir.path(), 1 << 20).unwrap();
+        assert_eq!(file.n_records(), 1);
         file.append(&[record(5)]).unwrap();
         assert_eq!(keys(&file.read(10).unwrap()), ["1", "5"]);
+    }
+
+    /// Writes a byte over the one at `offset` in the second of three frames.
+    fn damage(file: &SpoolFile, offset: u64, byte: u8) {
+        let (_, first_bytes) = frame(&mut file.waiting_bytes().unwrap()).unwrap().unwrap();
+        (&file.frames).seek(SeekFrom::Start(file.drained_bytes + first_bytes + offset)).unwrap();
+        (&file.frames).write_all(&[byte]).unwrap();
+    }
+
+    /// Damage at any place of a frame costs that frame alone, and what was there is kept.
+    #[test]
+    fn a_damaged_frame_costs_no_other_and_is_kept_aside() {
+        // In its JSON; in its checksum; its length too short, too long for the file, and longer than any frame.
+        for (offset, byte) in [(40, b'?'), (5, 0), (0, 1), (1, 7), (3, 0xff)] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut file = SpoolFile::open(dir.path(), 1 << 20).unwrap();
+            file.append(&[record(1), record(2), record(3)]).unwrap();
+            damage(&file, offset, byte);
+            let damaged = fs::read(frames_in(dir.path())).unwrap();
+            drop(file);
+            let mut file = SpoolFile::open(dir.path(), 1 << 20).unwrap();
+            assert_eq!(file.n_records(), 2, "{offset}");
+            assert_eq!(keys(&file.read(10).unwrap()), ["1", "3"], "{offset}");
+            assert_eq!(fs::read(dir.path().join("spool.damaged-1")).unwrap(), damaged);
+            drop(file);
+            assert_eq!(SpoolFile::open(dir.path(), 1 << 20).unwrap().n_records(), 2);
+            assert!(!dir.path().join("spool.damaged-2").exists(), "what was repaired is whole");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_goes_bad_while_running_does_not_stop_the_drain() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = SpoolFile::open(dir.path(), 1 << 20).unwrap();
+        file.append(&[record(1), record(2), record(3), record(4)]).unwrap();
+        let first = file.read(1).unwrap();
+        file.advance(first.until, 1).unwrap();
+        damage(&file, 40, b'?');
+        let batch = file.read(10).unwrap();
+        assert_eq!((keys(&batch), file.n_records()), (vec!["2", "4"], 2));
+        file.advance(batch.until, 2).unwrap();
+        assert_eq!((file.n_bytes, file.n_records()), (0, 0));
+        assert!(dir.path().join("spool.damaged-1").exists());
+        file.append(&[record(5)]).unwrap();
+        assert_eq!(keys(&file.read(10).unwrap()), ["5"]);
+    }
+
+    #[test]
+    fn a_last_frame_that_goes_bad_leaves_an_empty_spool() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = SpoolFile::open(dir.path(), 1 << 20).unwrap();
+        file.append(&[record(1), record(2)]).unwrap();
+        let first = file.read(1).unwrap();
+        file.advance(first.until, 1).unwrap();
+        (&file.frames).seek(SeekFrom::Start(file.drained_bytes + 40)).unwrap();
+        (&file.frames).write_all(b"?").unwrap();
+        assert!(file.read(10).unwrap().waiting.is_empty());
+        assert_eq!((file.n_bytes, file.n_records()), (0, 0));
     }
 
     #[test]
     fn what_does_not_fit_is_refused_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut file, _) = SpoolFile::open(dir.path(), 300).unwrap();
+        let mut file = SpoolFile::open(dir.path(), 300).unwrap();
         file.append(&[record(10)]).unwrap();
         assert!(matches!(file.append(&[record(10), record(300)]), Err(SpoolError::Full { .. })));
         assert_eq!(keys(&file.read(10).unwrap()), ["10"]);
@@ -224,8 +413,8 @@ mod tests {
     fn emptied_frames_with_an_old_place_start_anew() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("spool.drained"), "999").unwrap();
-        let (mut file, n_records) = SpoolFile::open(dir.path(), 1 << 20).unwrap();
-        assert_eq!((n_records, file.drained_bytes), (0, 0));
+        let mut file = SpoolFile::open(dir.path(), 1 << 20).unwrap();
+        assert_eq!((file.n_records(), file.drained_bytes), (0, 0));
         file.append(&[record(1)]).unwrap();
         assert_eq!(keys(&file.read(10).unwrap()), ["1"]);
     }
