@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use deployline_bus::{Bus, BusError, Record};
+use deployline_bus::{Bus, BusError, MAX_RECORD_BYTES, Record};
 use deployline_schemas::{Deploy, cloudevent::CloudEvent, topic::Topic};
 use serde::Serialize;
 use tracing::warn;
@@ -150,6 +150,7 @@ impl Door {
 
     /// Publishes, or spools while the bus is away or the spool still has earlier records. Returns whether it spooled.
     async fn publish(&self, topic: Topic, records: Vec<Record>) -> Result<bool, DoorError> {
+        check_sizes(topic, &records)?;
         let Some(spool) = &self.spool else {
             self.bus.publish(topic, records).await?;
             return Ok(false);
@@ -190,6 +191,14 @@ impl Hooks {
             None => None,
         }
     }
+}
+
+/// Refuses what the bus would refuse. The spool takes any size, and acknowledges what could then never be published.
+fn check_sizes(topic: Topic, records: &[Record]) -> Result<(), BusError> {
+    let too_large = records.iter().map(Record::size_bytes).find(|size_bytes| *size_bytes > MAX_RECORD_BYTES);
+    too_large.map_or(Ok(()), |size_bytes| {
+        Err(BusError::TooLarge { topic: topic.suffix(), size_bytes, limit_bytes: MAX_RECORD_BYTES })
+    })
 }
 
 type Read = fn(&HookRequest, &HookConfig) -> Result<Received, HookError>;

@@ -16,14 +16,15 @@ use std::{
     time::Duration,
 };
 
-use deployline_bus::{Bus, Record};
+use deployline_bus::{Bus, BusError, Record, Recourse};
 use deployline_schemas::topic::Topic;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::file::{Batch, SpoolFile};
+use crate::refused::refused;
 
 /// How much a spool holds if not configured, in bytes: about 30,000 deploys.
 pub const DEFAULT_SPOOL_BYTES: u64 = 64 * 1024 * 1024;
@@ -117,7 +118,7 @@ impl Spool {
     }
 
     /// Publishes what waits, in order, and what comes, until `stop`. Waits longer after each failure, five seconds at
-    /// most; never gives a record up.
+    /// most; what the bus will never take goes to quarantine.
     pub async fn drain(&self, bus: &Bus, stop: CancellationToken) {
         let mut backoff = BACKOFF.0;
         while !stop.is_cancelled() {
@@ -161,12 +162,7 @@ impl Spool {
             while let Some(next) = waiting.next_if(|next| next.topic() == topic) {
                 records.push(next.into_record());
             }
-            match bus.publish(topic, records).await {
-                Err(error) if error.recourse() == deployline_bus::Recourse::Reject => {
-                    warn!(%error, "a spooled batch can never be published, left out");
-                }
-                result => drop(result?),
-            }
+            publish(bus, topic, records).await?;
         }
         self.blocking(move |file| file.advance(until, n_records as u64)).await?;
         Ok(n_records)
@@ -185,6 +181,36 @@ impl Spool {
             result
         });
         worked.await.map_err(|_| SpoolError::Stopping)?
+    }
+}
+
+/// Publishes records of one topic. The bus takes all of them or none, so if it will never take them, each is tried alone
+/// and those at fault go to quarantine.
+async fn publish(bus: &Bus, topic: Topic, records: Vec<Record>) -> Result<(), BusError> {
+    match bus.publish(topic, records.clone()).await {
+        Err(error) if error.recourse() == Recourse::Reject => {}
+        result => return result.map(drop),
+    }
+    for record in records {
+        match bus.publish(topic, vec![record.clone()]).await {
+            Err(error) if error.recourse() == Recourse::Reject => quarantine(bus, topic, &record, &error).await?,
+            result => drop(result?),
+        }
+    }
+    Ok(())
+}
+
+/// Puts a record that was acknowledged and can never be published where people find it.
+async fn quarantine(bus: &Bus, topic: Topic, record: &Record, error: &BusError) -> Result<(), BusError> {
+    error!(%error, key = %record.key, "a spooled record can never be published, moving it to quarantine");
+    let refused = refused(record, topic, "spool", "record_refused", &error.to_string());
+    match bus.publish(Topic::Quarantine, vec![refused]).await {
+        // It is small: a bus that refuses even this must not hold up all that waits behind it.
+        Err(error) if error.recourse() == Recourse::Reject => {
+            error!(%error, key = %record.key, "a spooled record could not be quarantined and is lost");
+            Ok(())
+        }
+        result => result.map(drop),
     }
 }
 
@@ -211,3 +237,6 @@ impl Waiting {
         Record { key: self.key, headers: self.headers, value: value.into() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,20 @@ async fn a_full_spool_is_a_reason_to_try_again() {
     let error = door.submit("api", post(r#"{"service": "cart", "started_at": 5}"#)).await.unwrap_err();
     assert_eq!((error.code(), error.status(), error.is_retryable()), ("spool_unavailable", 503, true));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_bus_would_never_take_is_not_spooled_behind_what_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let away = bus(&dir).await;
+    away.clone().close().await.unwrap();
+    let spool = Spool::open(&dir.path().join("spool"), 8 << 20).unwrap();
+    let door = Door::new(away, Vec::new(), true, Some(spool.clone()));
+    let event: deployline_schemas::DeployEvent =
+        serde_json::from_str(r#"{"service": "cart", "started_at": 5}"#).unwrap();
+    let deploy = event.into_deploy().unwrap();
+    assert!(door.submit_deploys("statsd", vec![deploy.clone()]).await.unwrap().spooled);
+    let long = Deploy { title: Some("x".repeat(MAX_RECORD_BYTES)), ..deploy.clone() };
+    let error = door.submit_deploys("statsd", vec![deploy, long]).await.unwrap_err();
+    assert_eq!((error.code(), error.status(), error.is_retryable()), ("record_too_large", 413, false));
+    assert_eq!(spool.len(), 1);
+}
