@@ -60,7 +60,8 @@ pub struct Receipt {
 
 impl Door {
     /// A door to `bus` with the configured hooks. `open` takes sources without a `[[hook]]` as well, with nothing to
-    /// verify them by: right on loopback only. With a spool, nothing is refused because the bus is away.
+    /// verify them by: right on loopback only. Our own `api` is taken either way, unless a `[[hook]]` sets it up: who
+    /// may use it is decided by the server's tokens. With a spool, nothing is refused because the bus is away.
     pub fn new(bus: Bus, hooks: Vec<HookConfig>, open: bool, spool: Option<Spool>) -> Self {
         let hooks = Arc::new(RwLock::new(Arc::new(Hooks::new(hooks, open))));
         Self { bus, spool, hooks, counters: Arc::default() }
@@ -185,9 +186,8 @@ impl Hooks {
         match self.by_path.get(path) {
             Some(hook) => Some(hook.clone()),
             // A source that is set up under another name has its secret there: it is not open here.
-            None if self.open && !self.by_path.values().any(|hook| hook.source == path) => {
-                hooks::source(path).map(|source| HookConfig::of(source.name))
-            }
+            None if self.by_path.values().any(|hook| hook.source == path) => None,
+            None if self.open || path == hooks::OWN => hooks::source(path).map(|source| HookConfig::of(source.name)),
             None => None,
         }
     }

@@ -73,6 +73,8 @@ use self::event::Parsed;
 
 /// Largest body that is looked at, in bytes. GitHub's deployment payloads are near 10 KB; its limit is 25 MB, for pushes.
 pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+/// The source that speaks our own JSON, behind `POST /api/v1/deploys`.
+pub const OWN: &str = "api";
 /// Most events that one request may bring.
 pub const MAX_EVENTS: usize = 500;
 /// Most labels that a deploy keeps.

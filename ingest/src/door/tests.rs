@@ -77,6 +77,20 @@ async fn who_cannot_be_verified_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configured_hook_closes_other_sources_and_not_our_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let door = Door::new(bus(&dir).await, vec![HookConfig::of("github")], false, None);
+    let event = || post(r#"{"service": "cart", "started_at": 5}"#);
+    assert_eq!(door.submit("api", event()).await.unwrap().deploys.len(), 1);
+    assert_eq!(door.submit("gitlab", event()).await.unwrap_err().code(), "unknown_source");
+    let signed = HookConfig { secret: vec![Secret::new("s")], ..HookConfig::of("api") };
+    door.reconfigure(vec![signed.clone()], false);
+    assert_eq!(door.submit("api", event()).await.unwrap_err().code(), "signature_missing");
+    door.reconfigure(vec![HookConfig { name: Some("ci".to_owned()), ..signed }], false);
+    assert_eq!(door.submit("api", event()).await.unwrap_err().code(), "unknown_source");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_in_quarantine_is_cut_and_not_driven_again() {
     let dir = tempfile::tempdir().unwrap();
     let bus = bus(&dir).await;

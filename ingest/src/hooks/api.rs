@@ -11,16 +11,11 @@ use super::{HookConfig, HookError, HookRequest, event::Parsed, json::document};
 
 pub(super) const SETUP: &str = r#"
 # Anything that can run a command or send a request
-deployline emit --server {base_url} --service checkout --version "$GIT_SHA" --status succeeded
+deployline emit --url {base_url} --service checkout --version "$GIT_SHA" --status succeeded
 
 curl -sS --fail {base_url}/api/v1/deploys -H 'Content-Type: application/json' \
   -H "Authorization: Bearer $DEPLOYLINE_TOKEN" \
   -d '{"service": "checkout", "environment": "production", "version": "9bc1f2e", "started_at": '"$(date +%s)"'}'
-
-# deployline.toml
-[[hook]]
-source = "api"
-secret = "env:DEPLOYLINE_TOKEN"
 "#;
 
 pub(super) fn parse(request: &HookRequest, _: &HookConfig) -> Result<Parsed, HookError> {
@@ -58,4 +53,18 @@ fn fault(fields: &Map<String, Value>, error: &serde_json::Error) -> HookError {
         Some(HookError::invalid(name, DeployEvent::deserialize(&alone).err()?))
     };
     fields.iter().find_map(alone).unwrap_or_else(|| HookError::malformed(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::hooks::{OWN, source};
+
+    /// The server takes our own JSON without a `[[hook]]`, and one with a secret would shut out who has its token.
+    #[test]
+    fn setting_up_our_own_api_takes_no_hook() {
+        let setup = source(OWN).unwrap().setup_for("http://host:1");
+        assert!(setup.starts_with("# Anything that can run a command"), "{setup}");
+        assert!(setup.contains("deployline emit --url http://host:1 --service"), "{setup}");
+        assert!(setup.contains("http://host:1/api/v1/deploys") && !setup.contains("[[hook]]"), "{setup}");
+    }
 }
