@@ -15,14 +15,19 @@ use crate::{
     explain,
     grid::{AGES, N_AGES, PerAge},
     lag::Exposure,
-    normal::LogSum,
     reading::{Look, Reading, usual_step},
     scope::Scope,
     settings::Settings,
-    suspects::{self, Candidate, Cause, Moment, Neighbor},
-    track::{self, Profile, Scratch},
+    suspects::{Candidate, Cause},
+    track::{self, Scratch},
     window::ONSET_BINS,
 };
+
+mod belief;
+mod neighborhood;
+
+pub(crate) use belief::Belief;
+use neighborhood::Neighborhood;
 
 /// Most deploys that an answer lists, "none of them" not counted.
 pub const MOST_SUSPECTS: usize = 10;
@@ -43,8 +48,6 @@ const CHANGED: f64 = 0.9;
 const UNSURE: f64 = 0.5;
 /// The smallest effect worth telling, as a factor.
 const LEAST_FACTOR: f64 = 1.04;
-/// The engine's rates of organic changes are for each bin of so many seconds.
-const RATE_BIN_S: f64 = 10.0;
 /// What was known of the deploys is asked for this long after the onset, as the engine would at the latest.
 const KNOWN_AFTER_S: i64 = 10 * ONSET_BINS as i64;
 /// How many bins of the present stand for "now" where nothing changed.
@@ -444,135 +447,12 @@ impl Inquiry<'_> {
                 kind: "veto".to_owned(),
                 log_odds: 20.0,
                 text: format!(
-                    "{} began {:.0} s after the change",
+                    "{} began {:.0} s after the change, so it is ruled out",
                     deploy.id,
                     deploy.started_at.as_secs_f64() - onset.at.as_secs_f64()
                 ),
             })
             .collect()
-    }
-}
-
-/// The other services' evidence, from one end.
-struct Neighborhood {
-    services: Vec<(Option<String>, Profile)>,
-}
-
-impl Neighborhood {
-    /// The mean over each service's series, as the engine has it.
-    fn read(inquiry: &Inquiry<'_>, look: &Look) -> Self {
-        let question = inquiry.question;
-        let mut scratch = Scratch::default();
-        let mut grouped: Vec<(Option<String>, Vec<Profile>)> = Vec::new();
-        for other in question.others.iter().filter(|other| other.name != question.series).take(MOST_OTHERS) {
-            let reading =
-                Reading::new(question.settings, other.name, other.points, None, inquiry.reading.bin_s, question.now)
-                    .named_after(question.settings, question.deploys);
-            let own = reading.owner.is_some() && reading.owner == inquiry.reading.owner;
-            if own || reading.last().is_none_or(|last| last + 12 < look.end) {
-                continue;
-            }
-            // The denominator of a ratio is not at hand here, so the series is judged by its level.
-            let Some(profile) = reading.track(look.end).profile(look.end, &mut scratch) else { continue };
-            match grouped.iter_mut().find(|(owner, _)| owner.is_some() && *owner == reading.owner) {
-                Some((_, profiles)) => profiles.push(profile),
-                None => grouped.push((reading.owner, vec![profile])),
-            }
-        }
-        Self { services: grouped.into_iter().map(|(owner, profiles)| (owner, mean(&profiles))).collect() }
-    }
-
-    /// The evidence in each deploy's own service, where that is another one and one of the others.
-    fn owns<'n>(&'n self, near: &[(Exposure<'_>, usize)], moment: Moment) -> Vec<Option<Neighbor<'n>>> {
-        let own = |exposure: &Exposure<'_>| {
-            let origin = &exposure.deploy().service;
-            let (_, profile) = self.services.iter().find(|(owner, _)| owner.as_ref() == Some(origin))?;
-            let at_home: Vec<Candidate<'_>> = near
-                .iter()
-                .filter(|(exposure, _)| exposure.deploy().service == *origin)
-                .map(|(exposure, _)| Candidate { exposure: *exposure, hops: 0, own: None })
-                .collect();
-            Some(Neighbor { profile, ln_local: suspects::ln_local(&at_home, profile, moment) })
-        };
-        near.iter().map(|(exposure, hops)| if *hops > 0 { own(exposure) } else { None }).collect()
-    }
-
-    fn neighbors<'n>(
-        &'n self,
-        inquiry: &Inquiry<'_>,
-        near: &[(Exposure<'_>, usize)],
-        moment: Moment,
-    ) -> Vec<Neighbor<'n>> {
-        let local = |owner: &Option<String>, profile: &Profile| {
-            let hops = |exposure: &Exposure<'_>| {
-                owner.as_ref().and_then(|owner| inquiry.scope.hops(&exposure.deploy().service, owner))
-            };
-            let candidates: Vec<Candidate<'_>> = near
-                .iter()
-                .filter_map(|(exposure, _)| Some(Candidate { exposure: *exposure, hops: hops(exposure)?, own: None }))
-                .collect();
-            suspects::ln_local(&candidates, profile, moment)
-        };
-        self.services.iter().map(|(owner, profile)| Neighbor { profile, ln_local: local(owner, profile) }).collect()
-    }
-}
-
-fn mean(profiles: &[Profile]) -> Profile {
-    let over = |pick: fn(&Profile) -> &PerAge| -> PerAge {
-        std::array::from_fn(|at| {
-            profiles.iter().map(|profile| pick(profile)[at]).collect::<LogSum>().ln() - (profiles.len() as f64).ln()
-        })
-    };
-    Profile { step: over(|profile| &profile.step), ramp: over(|profile| &profile.ramp) }
-}
-
-/// The posterior over the causes.
-pub(crate) struct Belief {
-    /// Each cause with its probability and how it is spread over the onsets.
-    weights: Vec<(Cause, f64, PerAge)>,
-}
-
-impl Belief {
-    /// The engine's posterior, with its rates, which are for each bin of 10 s, brought to this series' bins.
-    ///
-    /// In longer bins a change can no longer be told to lie in the bin before the first that shows it in full: it may as well
-    /// lie within the first that shows it in part, and both count half.
-    pub(crate) fn of(candidates: &[Candidate<'_>], look: &Look, neighbors: &[Neighbor<'_>], bin_s: i64) -> Self {
-        let phases: &[i64] = if bin_s > 10 { &[0, 1] } else { &[0] };
-        let rate = (bin_s as f64 / RATE_BIN_S).ln() - (phases.len() as f64).ln();
-        let mut weights = Vec::new();
-        for phase in phases {
-            let moment = Moment { end: look.end + phase, bin_s };
-            let posterior = suspects::posterior(candidates, &look.profile, &look.rivals, neighbors, &[], moment);
-            weights.extend(posterior.weights.into_iter().map(|weight| {
-                let ln_weight = weight.ln_weight
-                    + match weight.cause {
-                        Cause::Organic | Cause::Spike | Cause::Global => rate,
-                        _ => -(phases.len() as f64).ln(),
-                    };
-                (weight.cause, ln_weight, weight.onsets)
-            }));
-        }
-        let total = weights.iter().map(|(_, ln_weight, _)| *ln_weight).collect::<LogSum>().ln();
-        weights.iter_mut().for_each(|(_, ln_weight, _)| *ln_weight = (*ln_weight - total).exp());
-        Self { weights }
-    }
-
-    /// The summed probability of the causes that `accepts`.
-    pub(crate) fn sum(&self, accepts: impl Fn(Cause) -> bool) -> f64 {
-        self.weights.iter().filter(|(cause, ..)| accepts(*cause)).map(|(_, probability, _)| probability).sum()
-    }
-
-    /// The belief in each onset, over all causes of a change that lasts.
-    pub(crate) fn onsets(&self, profile: &Profile) -> PerAge {
-        let onsets: PerAge = std::array::from_fn(|at| {
-            self.weights.iter().map(|(_, probability, onsets)| probability * onsets[at]).sum()
-        });
-        if onsets.iter().sum::<f64>() > 0.0 {
-            return onsets;
-        }
-        let most = profile.step.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        profile.step.map(|step| (step - most).exp())
     }
 }
 

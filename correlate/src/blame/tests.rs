@@ -156,7 +156,10 @@ fn a_deploy_that_began_after_the_step_is_not_blamed() {
     let answer = check(&case, Verdict::Regressed, None, 0.999);
     assert_eq!(answer.suspects.len(), 1);
     let veto = &answer.suspects[0].evidence[0];
-    assert_eq!((veto.kind.as_str(), veto.text.as_str()), ("veto", "d1 began 70 s after the change"));
+    assert_eq!(
+        (veto.kind.as_str(), veto.text.as_str()),
+        ("veto", "d1 began 70 s after the change, so it is ruled out")
+    );
 }
 
 #[test]
