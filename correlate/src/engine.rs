@@ -7,7 +7,7 @@ use deployline_schemas::{
     blame::{Evidence, Suspect},
     deploy::Kind,
     incident::IncidentState,
-    signal::{Signal, SignalKind},
+    signal::{Bad, Signal, SignalKind},
 };
 
 use crate::{
@@ -15,12 +15,13 @@ use crate::{
     grid::{AGES, PerAge},
     incidents::{Book, Opening},
     lag::{self, Exposure},
+    level::{Scale, Usual},
     normal::LogSum,
     recovery::{self, Proof},
     scope::{self, Scope},
     settings::Settings,
     suspects::{self, BLIP_LENGTHS, Candidate, Cause, FADES, Moment, Neighbor, Posterior, Rivals, Spreading},
-    track::{LEAST_BINS, Profile, Quiet, Rival, Scratch, Track},
+    track::{LEAST_BINS, Law, Profile, Quiet, Rival, Scratch, Track},
 };
 
 /// Fewest changed bins before a deploy is named: a restart is over by then.
@@ -85,6 +86,8 @@ pub struct Engine {
     /// One past the newest judged bin; `None` before the first.
     judged: Option<i64>,
     first_bin: Option<i64>,
+    /// What roughness is usual among the logarithms and among the other levels.
+    usual: [Usual; 2],
     scratch: Scratch,
     refused: u64,
 }
@@ -109,6 +112,7 @@ impl Engine {
             book: Book::default(),
             judged: None,
             first_bin: None,
+            usual: Default::default(),
             scratch: Scratch::default(),
             refused: 0,
             settings,
@@ -263,10 +267,17 @@ impl Engine {
     }
 
     fn measure(&mut self, end: i64) {
+        if end % MEASURE_BINS == 0 {
+            self.usual = [Scale::Log, Scale::Asinh].map(|scale| {
+                let alike = self.tracks.iter().filter(|track| track.law == Law::Level(scale));
+                Usual::among(alike.map(|track| &track.roughness))
+            });
+        }
         for track in &mut self.tracks {
             let due = end - track.measured_at.max(0) >= MEASURE_BINS;
             if due && (end + stagger(&track.series)) % MEASURE_BINS == 0 || track.quiet.is_none() && end % 6 == 0 {
-                track.measure(end);
+                let is_asinh = track.law == Law::Level(Scale::Asinh);
+                track.measure(end, &self.usual[usize::from(is_asinh)]);
             }
         }
     }
@@ -677,7 +688,12 @@ impl Engine {
             let near = (0..AGES.len()).filter(|at| AGES[*at].abs_diff(age) <= 2 + age / 8);
             let evidence = near.map(|at| profile.step[at].max(profile.ramp[at])).fold(f64::NEG_INFINITY, f64::max);
             let Some(effect) = track.effect(onset_bin, end) else { continue };
-            let worth = effect.factor >= LEAST_FACTOR || effect.factor <= 1.0 / LEAST_FACTOR;
+            let (up, down) = (effect.factor >= LEAST_FACTOR, effect.factor <= 1.0 / LEAST_FACTOR);
+            let worth = match track.bad {
+                Bad::Up => up,
+                Bad::Down => down,
+                Bad::Either => up || down,
+            };
             if evidence > MOVED_LN && worth {
                 moved.push((track.moved(&self.watched[place].name, effect, *onset, evidence), onset_bin));
             }

@@ -21,6 +21,10 @@ use crate::{
     window::{BINS, ONSET_BINS, Window},
 };
 
+mod roughness;
+
+pub use roughness::{Roughness, Usual};
+
 /// How many bins before an onset set the level it is compared with: 30 minutes at 10 s.
 const LEVEL_BINS: usize = 180;
 /// How many bins the baseline's variance is worth against the variance since the onset.
@@ -31,8 +35,10 @@ const HORIZONS: [usize; 6] = [2, 5, 10, 20, 40, 80];
 const LOG_SIZES: [f64; 3] = [0.08, 0.25, 0.7];
 /// The same for levels that are no logarithms, in standard deviations of the baseline.
 const PLAIN_SIZES: [f64; 3] = [2.0, 6.0, 18.0];
-/// How many windows of the expected spread the placebo scale is shrunk with.
+/// How many windows of the usual spread the placebo scale is shrunk with.
 const WINDOWS_PRIOR: f64 = 6.0;
+/// What a window of the past counts beside one of the baseline.
+const PAST_SHARE: f64 = 0.5;
 /// A ramp of full height over so many bins: 40 minutes at 10 s.
 const RAMP_BINS: f64 = 240.0;
 /// Standard deviations of a ramp's height after [`RAMP_BINS`].
@@ -84,6 +90,10 @@ pub struct Noise {
     drift: f32,
     /// How much wider the step statistic spreads at [`HORIZONS`] over quiet history than it should, at least 1.
     placebo: [f32; HORIZONS.len()],
+    /// The square of the same as it was seen in this baseline alone; NaN where too few windows fit in.
+    seen: [f32; HORIZONS.len()],
+    /// Bins of the baseline.
+    n_baseline: u16,
 }
 
 /// The values of `[from, until)` on the scale, NaN for gaps and bins judged bad.
@@ -145,38 +155,62 @@ impl Noise {
         let spread = (1.4826 * median(&mut innovations)).max(0.8 * wide).max(LEAST_SCALE);
         let short = (1.0 - values.len() as f64 / (BINS - ONSET_BINS) as f64).max(0.0);
         let drift = (YOUNG_DRIFT * short) as f32;
-        let mut noise =
-            Self { phi: phi as f32, scale: spread as f32, slope: slope as f32, drift, placebo: [1.0; HORIZONS.len()] };
-        noise.placebo = noise.placebo_scale(&values);
-        Some(noise)
+        let mut noise = Self {
+            phi: phi as f32,
+            scale: spread as f32,
+            slope: slope as f32,
+            drift,
+            placebo: [1.0; HORIZONS.len()],
+            seen: [f32::NAN; HORIZONS.len()],
+            n_baseline: 0,
+        };
+        noise.seen = noise.placebo_squares(&values);
+        noise.n_baseline = values.len() as u16;
+        Some(noise.shrunk(&Roughness::default(), &Usual::default()))
     }
 
-    /// The step statistic at every second quiet moment of the baseline: how much wider than N(0, 1) it spreads.
-    /// `values` have their trend taken out. A horizon that fits in only n times has been seen n times: by √(1 + 1/n) wider.
-    fn placebo_scale(&self, values: &[f64]) -> [f32; HORIZONS.len()] {
+    /// The square of how much wider than N(0, 1) the step statistic spreads at every second quiet moment of the baseline. `values`
+    /// have their trend taken out.
+    fn placebo_squares(&self, values: &[f64]) -> [f32; HORIZONS.len()] {
         let sums = Sums::of(values, f64::from(self.phi), 0.0);
-        let mut largest = 1.0f64;
         HORIZONS.map(|horizon| {
             let mut statistics: Vec<f64> = (40..values.len().saturating_sub(horizon))
                 .step_by(2)
                 .filter_map(|onset| sums.statistic(Template::Step, onset, horizon, onset + horizon))
                 .map(|s| (s.z / f64::from(self.scale)).abs())
                 .collect();
-            if statistics.len() >= 20 {
-                let spread = (quantile(&mut statistics, 0.68)).max(quantile(&mut statistics, 0.95) / 1.96);
-                // Long horizons have few independent windows: shrunk by as many windows of no excess, but never less than
+            if statistics.len() < 20 {
+                return f32::NAN;
+            }
+            let spread = (quantile(&mut statistics, 0.68)).max(quantile(&mut statistics, 0.95) / 1.96);
+            (spread * spread) as f32
+        })
+    }
+
+    /// The same noise with the placebo scale that this baseline, the signal's past and what is usual among its like make
+    /// together. A horizon that fits in only n times has been seen n times: by √(1 + 1/n) wider.
+    pub fn shrunk(mut self, past: &Roughness, usual: &Usual) -> Self {
+        let mut largest = 1.0f64;
+        let length = f64::from(self.n_baseline);
+        for (at, horizon) in HORIZONS.into_iter().enumerate() {
+            let seen = f64::from(self.seen[at]);
+            if seen.is_finite() {
+                // Long horizons have few independent windows: shrunk by as many windows as are usual, but never less than
                 // half of what the shorter horizon shows.
-                let windows = values.len() as f64 / horizon as f64;
-                let shrunk = ((WINDOWS_PRIOR + windows * spread * spread) / (WINDOWS_PRIOR + windows)).sqrt();
-                largest = shrunk.max(1.0).max(1.0 + 0.5 * (largest - 1.0));
+                let windows = length / horizon as f64;
+                let [more, squares] = [past.windows[at], past.squares[at]].map(|x| PAST_SHARE * f64::from(x));
+                let shrunk = (WINDOWS_PRIOR * f64::from(usual.0[at]) + windows * seen + squares)
+                    / (WINDOWS_PRIOR + windows + more);
+                largest = shrunk.sqrt().max(1.0).max(1.0 + 0.5 * (largest - 1.0));
             } else {
                 // Never seen: a trend that the history is too short to show would look like a step.
                 largest *= 1.4;
             }
             // A young baseline has not shown yet what it can do.
-            let young = 1.0 + 0.25 * (1.0 - values.len() as f64 / (BINS - ONSET_BINS) as f64).max(0.0);
-            (largest * young * (1.0 + 0.5 * horizon as f64 / values.len() as f64).sqrt()) as f32
-        })
+            let young = 1.0 + 0.25 * (1.0 - length / (BINS - ONSET_BINS) as f64).max(0.0);
+            self.placebo[at] = (largest * young * (1.0 + 0.5 * horizon as f64 / length).sqrt()) as f32;
+        }
+        self
     }
 
     fn placebo_at(&self, horizon: usize) -> f64 {

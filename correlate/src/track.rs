@@ -9,7 +9,7 @@ use deployline_schemas::{
 
 use crate::{
     grid::{AGES, PerAge},
-    level::{self, Noise, Scale},
+    level::{self, Noise, Roughness, Scale, Usual},
     ratio::{self, Dispersion},
     window::{BINS, Window},
 };
@@ -69,6 +69,8 @@ pub struct Track {
     pub measured_at: i64,
     /// What has left the window.
     pub past: ratio::Past,
+    /// How roughly a level has moved for hours back.
+    pub roughness: Roughness,
 }
 
 /// ln Bayes factors of a signal or a service at one moment, for each candidate onset.
@@ -117,6 +119,7 @@ impl Track {
             quiet: None,
             measured_at: i64::MIN,
             past: ratio::Past::default(),
+            roughness: Roughness::default(),
         }
     }
 
@@ -140,11 +143,11 @@ impl Track {
             self.window.mark(bin, false);
         }
         self.past = ratio::Past::default();
-        self.measure(end);
+        self.measure(end, &Usual::default());
     }
 
-    /// Measures the noise anew on the baseline before `end`.
-    pub fn measure(&mut self, end: i64) {
+    /// Measures the noise anew on the baseline before `end`, knowing what roughness is usual among its like.
+    pub fn measure(&mut self, end: i64, usual: &Usual) {
         if self.law == Law::Counts {
             // What the window is about to lose before the next measurement.
             self.past.take(&self.window, end - (BINS - 45) as i64);
@@ -152,7 +155,11 @@ impl Track {
         let (from, until) = (self.window.oldest(), ratio::noise_until(&self.window, end));
         let measured = match self.law {
             Law::Counts => Dispersion::measure(&self.window, from, until, LEAST_BINS).map(Quiet::Counts),
-            Law::Level(scale) => Noise::measure(&self.window, scale, from, until, LEAST_BINS).map(Quiet::Level),
+            Law::Level(scale) => Noise::measure(&self.window, scale, from, until, LEAST_BINS).map(|noise| {
+                let shrunk = noise.shrunk(&self.roughness, usual);
+                self.roughness.take(&noise, (end - self.measured_at.max(from)).min(end - from));
+                Quiet::Level(shrunk)
+            }),
         };
         // A baseline that is all gap or all judged bad says nothing new: what was known before still holds.
         self.quiet = measured.or(self.quiet);
