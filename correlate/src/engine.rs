@@ -11,6 +11,7 @@ use deployline_schemas::{
 };
 
 use crate::{
+    calibration::calibrated,
     explain,
     grid::{AGES, PerAge},
     incidents::{Book, Opening},
@@ -575,7 +576,8 @@ impl Engine {
                 if self.book.was_told(&deploy.id) {
                     return false;
                 }
-                let suspects = self.suspects(posterior, candidates, &first.onsets, end);
+                let mut suspects = self.suspects(posterior, candidates, &first.onsets, end);
+                calibrate(&mut suspects, age);
                 let opening = Opening {
                     service: self.watched[place].name.clone(),
                     environment: deploy.environment.clone(),
@@ -823,6 +825,17 @@ impl Engine {
             least = least.min(ln_factor);
         }
         (asked > 0).then_some(least)
+    }
+}
+
+/// Brings the leader's probability to what it has been worth, and the others' to what that leaves.
+fn calibrate(suspects: &mut [Suspect], age: usize) {
+    let Some((leader, others)) = suspects.split_first_mut() else { return };
+    let before = leader.probability;
+    leader.probability = calibrated(before, age);
+    if before < 1.0 {
+        let share = (1.0 - leader.probability) / (1.0 - before);
+        others.iter_mut().for_each(|other| other.probability *= share);
     }
 }
 

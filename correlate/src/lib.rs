@@ -23,6 +23,8 @@ pub mod scope;
 
 pub mod suspects;
 
+pub mod calibration;
+
 pub mod explain;
 
 pub mod incidents;
