@@ -30,6 +30,8 @@ pub struct Deployment {
     pub sha: String,
     /// Who deploys.
     pub login: String,
+    /// What is to be done: `deploy` or `rollback`.
+    pub task: &'static str,
     /// When it was asked for.
     pub created_at: UnixMillis,
 }
@@ -38,7 +40,13 @@ impl Deployment {
     /// A deployment with a revision of its own.
     pub fn new(id: u64, service: &str, login: &str, created_at: UnixMillis) -> Self {
         let sha = format!("{:040x}", u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
-        Self { id, service: service.to_owned(), sha, login: login.to_owned(), created_at }
+        Self { id, service: service.to_owned(), sha, login: login.to_owned(), task: "deploy", created_at }
+    }
+
+    /// The same deployment as one whose task is a rollback.
+    #[must_use]
+    pub fn as_rollback(self) -> Self {
+        Self { task: "rollback", ..self }
     }
 
     /// The id that Deployline gives it.
@@ -65,6 +73,7 @@ impl Deployment {
         let deployment = &mut payload["deployment"];
         deployment["id"] = json!(self.id);
         deployment["sha"] = json!(self.sha);
+        deployment["task"] = json!(self.task);
         deployment["payload"] = json!({ "service": self.service });
         deployment["creator"]["login"] = json!(self.login);
         deployment["created_at"] = second(self.created_at);

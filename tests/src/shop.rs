@@ -20,6 +20,8 @@ pub const FLUSH_S: u64 = 1;
 const PAST: Duration = Duration::from_secs(2 * 3600);
 /// The share of a broken service's requests that fail.
 const BROKEN: f64 = 0.3;
+/// The share that fails when all is well, as the clients know it from the start.
+const HEALTHY: f64 = 0.01;
 
 /// The shop.
 #[derive(Debug)]
@@ -61,11 +63,26 @@ impl Shop {
     /// When a delivery is not taken.
     pub fn deploy(&mut self, service: &str, login: &str) -> anyhow::Result<Deployment> {
         let deployment = self.deployment(service, login);
+        self.tell(&deployment)?;
+        Ok(deployment)
+    }
+
+    /// Rolls a service back, as GitHub tells of it.
+    ///
+    /// # Errors
+    /// When a delivery is not taken.
+    pub fn roll_back(&mut self, service: &str, login: &str) -> anyhow::Result<Deployment> {
+        let deployment = self.deployment(service, login).as_rollback();
+        self.tell(&deployment)?;
+        Ok(deployment)
+    }
+
+    fn tell(&self, deployment: &Deployment) -> anyhow::Result<()> {
         for delivery in [deployment.created(), deployment.status("success", now())] {
             let answer = self.server.deliver(&delivery)?;
             ensure!(answer.status == 202, "{} answered {}: {}", delivery.event, answer.status, answer.text());
         }
-        Ok(deployment)
+        Ok(())
     }
 
     /// A deployment with a number of its own, begun a second ago; nobody has been told of it.
@@ -80,6 +97,14 @@ impl Shop {
     /// When a client has ended.
     pub fn break_service(&mut self, service: &str) -> anyhow::Result<()> {
         self.traffic.iter_mut().try_for_each(|client| client.fail(service, BROKEN))
+    }
+
+    /// Lets a service's requests fail as rarely as when the shop opened.
+    ///
+    /// # Errors
+    /// When a client has ended.
+    pub fn mend_service(&mut self, service: &str) -> anyhow::Result<()> {
+        self.traffic.iter_mut().try_for_each(|client| client.fail(service, HEALTHY))
     }
 }
 
