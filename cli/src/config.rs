@@ -4,9 +4,13 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, anyhow, bail};
 use deployline_bus::BusConfig;
-use deployline_ingest::{carbon::CarbonConfig, hooks::HookConfig, statsd::StatsdConfig};
-use deployline_notify::{ChannelConfig, RouteConfig};
-use deployline_schemas::signal::{Services, Signal, default_signals};
+use deployline_ingest::{
+    carbon::CarbonConfig,
+    hooks::{self, HookConfig},
+    statsd::StatsdConfig,
+};
+use deployline_notify::{ChannelConfig, NotifyConfig, RouteConfig};
+use deployline_schemas::signal::{Services, Signal, SignalKind, default_signals};
 use deployline_store::{StoreConfig, retention::RetentionRule};
 use deployline_web::WebConfig;
 use serde::{Deserialize, Serialize};
@@ -53,7 +57,30 @@ impl Config {
         if config.signal.is_empty() {
             config.signal = default_signals();
         }
+        config.check()?;
         Ok(config)
+    }
+
+    /// Refuses what is well formed and cannot work.
+    fn check(&self) -> anyhow::Result<()> {
+        self.statsd.check()?;
+        NotifyConfig { channels: self.channel.clone(), routes: self.route.clone() }.check()?;
+        for hook in &self.hook {
+            hooks::source(&hook.source).with_context(|| {
+                format!("[[hook]]: no source `{}`; `deployline hook list` names them all", hook.source)
+            })?;
+        }
+        for signal in &self.signal {
+            let name = &signal.name;
+            let patterns = std::iter::once(&signal.series).chain(&signal.per);
+            if let Some(pattern) = patterns.into_iter().find(|pattern| !pattern.contains("{service}")) {
+                bail!("[[signal]] `{name}`: `{pattern}` does not say {{service}}, which names whose series it is");
+            }
+            if signal.kind == SignalKind::Ratio && signal.per.is_none() {
+                bail!("[[signal]] `{name}`: a ratio needs `per`, the series that it is a share of");
+            }
+        }
+        Ok(())
     }
 
     /// The configuration in force as TOML, secrets masked.
@@ -189,6 +216,20 @@ mod tests {
             "line 3: unknown key `base_ulr`, did you mean `base_url`?"
         );
         assert!(mistake("[wbe]\n").contains("did you mean `web`?"));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_what_to_mend() {
+        for (toml, expected) in [
+            ("[[hook]]\nsource = \"githubb\"", "no source `githubb`"),
+            ("[[route]]\nto = [\"pusch\"]", "names channel `pusch`"),
+            ("[[signal]]\nname = \"e\"\nkind = \"ratio\"\nseries = \"{service}.e\"", "needs `per`"),
+            ("[[signal]]\nname = \"e\"\nkind = \"count\"\nseries = \"{servce}.e\"", "does not say {service}"),
+        ] {
+            let message = format!("{:#}", Config::from_toml(toml).unwrap_err());
+            assert!(message.contains(expected), "{message}");
+        }
+        Config::from_toml("").unwrap();
     }
 
     #[test]

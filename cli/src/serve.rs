@@ -1,6 +1,6 @@
 //! `serve`: the whole system in one process.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use deployline_bus::Bus;
@@ -55,20 +55,22 @@ pub fn command(args: &args::Serve) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref())?;
     config.check_exposure(args.insecure)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(async {
-        let stop = CancellationToken::new();
+    let stop = CancellationToken::new();
+    let outcome = runtime.block_on(async {
         let stopping = stop.clone();
         tokio::spawn(async move {
             signals::stop_asked().await;
             info!("stopping");
             stopping.cancel();
         });
-        let running = start(config, stop).await?;
-        info!(web = %running.web, "deployline is up");
+        let running = start(config, stop.clone()).await?;
+        println!("deployline is up: {running}");
         running.join().await
-    })?;
+    });
+    // What did start, before a port that was taken, ends too: a receiver's thread would hold the runtime for ever.
+    stop.cancel();
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(())
+    outcome
 }
 
 /// Opens what is on disk, binds every port, and starts every part.
@@ -178,6 +180,17 @@ async fn open_store(config: deployline_store::StoreConfig, clock: Clock) -> anyh
         anyhow::Ok((store, catalog))
     };
     tokio::task::spawn_blocking(open).await?
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.web)?;
+        let metrics = [("StatsD", self.statsd), ("Graphite", self.carbon)];
+        metrics
+            .iter()
+            .filter_map(|(name, address)| Some((name, (*address)?)))
+            .try_for_each(|(name, address)| write!(f, ", {name} on {address}"))
+    }
 }
 
 impl Running {

@@ -15,7 +15,7 @@ pub fn deploys(args: &List) -> anyhow::Result<()> {
             field("started_at"),
             field("kind"),
             field("service"),
-            field("version"),
+            field("version").chars().take(12).collect::<String>(),
             field("status"),
             field("actor"),
             verdict,

@@ -42,16 +42,18 @@ pub fn command(args: &args::Demo) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let data = tempfile::tempdir().context("no temporary folder for the demo's data")?;
     let stop = CancellationToken::new();
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let stopping = stop.clone();
         tokio::spawn(async move {
             signals::stop_asked().await;
             stopping.cancel();
         });
-        tell(args, data.path(), stop).await
-    })?;
+        tell(args, data.path(), stop.clone()).await
+    });
+    // Also when the server could not start: see `serve::command`.
+    stop.cancel();
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(())
+    outcome
 }
 
 async fn tell(args: &args::Demo, data: &Path, stop: CancellationToken) -> anyhow::Result<()> {
