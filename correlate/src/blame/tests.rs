@@ -297,7 +297,6 @@ fn a_thousand_deploys_are_answered_in_ten_milliseconds_and_ten_are_listed() {
         (start.elapsed(), answer)
     });
     let (elapsed, answer) = fastest.min_by_key(|(elapsed, _)| *elapsed).unwrap();
-    eprintln!("{elapsed:?} {}", answer.summary);
     assert_eq!(answer.suspects.len(), MOST_SUSPECTS + 1);
     assert_eq!(answer.suspects.iter().find_map(|suspect| suspect.deploy_id.as_deref()), Some("last"), "{answer:#?}");
     assert!(
