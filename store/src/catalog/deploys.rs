@@ -7,7 +7,7 @@ use deployline_schemas::{
 use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
 
 use super::{
-    Catalog, During, from_json,
+    Batch, Catalog, During, from_json,
     page::{Cursor, Page, clamp, page},
     to_json, word,
 };
@@ -15,6 +15,9 @@ use crate::error::StoreError;
 
 /// A deploy without an end is taken to have lasted no longer: many sources tell of the start only.
 const LONGEST_OPEN_MS: i64 = 86_400_000;
+
+/// All kinds: a list without a kind merges a stretch of each.
+const KINDS: [Kind; 6] = [Kind::Deploy, Kind::Rollback, Kind::Config, Kind::Flag, Kind::Migration, Kind::Infra];
 
 /// What an event did to the catalog.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,7 +79,7 @@ impl Catalog {
     /// # Errors
     /// [`StoreError::Catalog`]; then nothing of the batch has changed anything.
     pub fn apply_deploys(&self, deploys: &[Deploy]) -> Result<Vec<Applied>, StoreError> {
-        self.write("apply deploys", |transaction| deploys.iter().map(|deploy| apply(transaction, deploy)).collect())
+        self.batch(|batch| deploys.iter().map(|deploy| batch.apply_deploy(deploy)).collect())
     }
 
     /// The deploy with this id.
@@ -111,8 +114,7 @@ impl Catalog {
     /// # Errors
     /// [`StoreError::Catalog`], [`StoreError::CatalogRow`].
     pub fn previous_deploy(&self, deploy: &Deploy) -> Result<Option<Deploy>, StoreError> {
-        let parameters = params![deploy.service, deploy.environment, deploy.started_at.0, deploy.id];
-        one(&self.reader(), PREVIOUS, parameters)
+        previous(&self.reader(), deploy)
     }
 
     /// The revision that a deploy replaced: as its events said, else from [`Catalog::previous_deploy`].
@@ -120,10 +122,7 @@ impl Catalog {
     /// # Errors
     /// As there.
     pub fn previous_version(&self, deploy: &Deploy) -> Result<Option<String>, StoreError> {
-        match &deploy.previous_version {
-            Some(version) => Ok(Some(version.clone())),
-            None => Ok(self.previous_deploy(deploy)?.and_then(|previous| previous.version)),
-        }
+        previous_version(&self.reader(), deploy)
     }
 
     /// The names of all services that ever deployed, in order.
@@ -143,6 +142,40 @@ impl Catalog {
                 None => return Ok(services),
             }
         }
+    }
+}
+
+impl Batch<'_> {
+    /// As [`Catalog::apply_deploy`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn apply_deploy(&self, deploy: &Deploy) -> Result<Applied, StoreError> {
+        apply(self.transaction, deploy)
+    }
+
+    /// As [`Catalog::deploy`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn deploy(&self, id: &str) -> Result<Option<Deploy>, StoreError> {
+        one(self.transaction, SELECT, params![id])
+    }
+
+    /// As [`Catalog::previous_deploy`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn previous_deploy(&self, deploy: &Deploy) -> Result<Option<Deploy>, StoreError> {
+        previous(self.transaction, deploy)
+    }
+
+    /// As [`Catalog::previous_version`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn previous_version(&self, deploy: &Deploy) -> Result<Option<String>, StoreError> {
+        previous_version(self.transaction, deploy)
     }
 }
 
@@ -181,29 +214,42 @@ fn list(
     bodies.map(|body| from_json("a deploy", &body.during("list deploys")?)).collect()
 }
 
-/// The statement for the filters that are set. The index is named, because the planner knows nothing of how rare a
-/// kind is.
+/// The statement for the filters that are set.
+///
+/// Kinds are few and known: without one asked for, SQLite merges one stretch of each kind, as far as the page goes. So
+/// every index begins with exactly what is asked for, and no page walks over what it does not show. The index is named,
+/// because the planner knows nothing of how rare a kind is. Bodies are looked up for the rows of the page alone.
 pub(super) fn list_sql(query: &DeployQuery, past: Past) -> String {
-    let index = match query {
-        _ if past == Past::Lasting => "deploys_that_lasted",
-        DeployQuery { service: Some(_), .. } => "deploys_by_service",
-        DeployQuery { kind: Some(_), .. } => "deploys_by_kind",
-        DeployQuery { environment: Some(_), .. } => "deploys_by_environment",
-        _ => "deploys_by_start",
+    let index = match (past, &query.service, &query.environment) {
+        (Past::Lasting, ..) => "deploys_that_lasted",
+        (Past::Recent, Some(_), Some(_)) => "deploys_by_place",
+        (Past::Recent, Some(_), None) => "deploys_by_service",
+        (Past::Recent, None, Some(_)) => "deploys_by_environment",
+        (Past::Recent, None, None) => "deploys_by_kind",
     };
-    let past = match past {
+    let bounds = match past {
         Past::Recent => "started_at >= :bound",
         Past::Lasting => "started_at < :bound AND ended_at - started_at > 86400000",
     };
     let filter = |column: &str, is_set: bool| if is_set { format!(" AND {column} = :{column}") } else { String::new() };
+    let filters = filter("service", query.service.is_some()) + &filter("environment", query.environment.is_some());
+    let stretch = |kind: &str| {
+        format!(
+            "SELECT started_at AS at, id, rowid AS place FROM deploys INDEXED BY {index}
+             WHERE {bounds} AND started_at < :until AND ended_at >= :from AND (started_at, id) < (:cursor_at, :cursor_id)
+                {filters}{kind}"
+        )
+    };
+    let stretches = match (past, query.kind) {
+        (_, Some(_)) => stretch(" AND kind = :kind"),
+        (Past::Lasting, None) => stretch(""),
+        (Past::Recent, None) => {
+            KINDS.map(|kind| stretch(&format!(" AND kind = '{}'", word(&kind)))).join("\nUNION ALL\n")
+        }
+    };
     format!(
-        "SELECT body FROM deploys INDEXED BY {index}
-         WHERE {past} AND started_at < :until AND ended_at >= :from
-            AND (started_at, id) < (:cursor_at, :cursor_id){}{}{}
-         ORDER BY started_at DESC, id DESC LIMIT :limit",
-        filter("service", query.service.is_some()),
-        filter("environment", query.environment.is_some()),
-        filter("kind", query.kind.is_some()),
+        "SELECT body FROM ({stretches} ORDER BY at DESC, id DESC LIMIT :limit) AS page
+         CROSS JOIN deploys ON deploys.rowid = place ORDER BY page.at DESC, page.id DESC"
     )
 }
 
@@ -211,6 +257,17 @@ fn one(reader: &Connection, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> R
     let mut statement = reader.prepare_cached(sql).during("read a deploy")?;
     let body: Option<String> = statement.query_row(parameters, |row| row.get(0)).optional().during("read a deploy")?;
     body.map(|body| from_json("a deploy", &body)).transpose()
+}
+
+fn previous(connection: &Connection, deploy: &Deploy) -> Result<Option<Deploy>, StoreError> {
+    one(connection, PREVIOUS, params![deploy.service, deploy.environment, deploy.started_at.0, deploy.id])
+}
+
+fn previous_version(connection: &Connection, deploy: &Deploy) -> Result<Option<String>, StoreError> {
+    match &deploy.previous_version {
+        Some(version) => Ok(Some(version.clone())),
+        None => Ok(previous(connection, deploy)?.and_then(|previous| previous.version)),
+    }
 }
 
 fn apply(transaction: &Transaction<'_>, event: &Deploy) -> Result<Applied, StoreError> {

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_add_deploys.sql"),
     include_str!("migrations/0002_add_incidents.sql"),
     include_str!("migrations/0003_add_deliveries_and_checkpoints.sql"),
+    include_str!("migrations/0004_index_deploys_by_kind.sql"),
 ];
 
 /// Runs the steps that a database has not seen, each in a transaction with the note that it was run.
