@@ -1,18 +1,25 @@
 //! The projector: what is on the bus, applied to the catalog.
 //!
 //! It reads deploys and incidents as the consumer group [`GROUP`], applies a batch in one transaction of each, tells
-//! whoever listens what changed, and only then moves the group's offsets. A crash in between applies a batch again,
+//! whoever listens what changed, and only then moves the group's offsets. The next batch is read and decoded meanwhile. A crash in between applies a batch again,
 //! which changes nothing but what the crash left undone. The catalog can be rebuilt from the topics: delete it and the group's offsets.
 
 mod decode;
 mod rollback;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use deployline_bus::{Bus, BusError, Delivered, Recourse, Subscription};
 use deployline_schemas::{Deploy, Incident, topic::Topic};
-use deployline_store::{Catalog, StoreError, catalog::Applied};
-use tokio::{sync::broadcast, task::spawn_blocking, time::sleep};
+use deployline_store::{
+    Catalog, StoreError,
+    catalog::{Applied, Batch},
+};
+use tokio::{
+    sync::broadcast,
+    task::{block_in_place, spawn_blocking},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -21,8 +28,9 @@ pub use deployline_schemas::topic::CATALOG_GROUP as GROUP;
 
 use self::decode::Decoded;
 
-/// Most records that are applied in one transaction.
-const BATCH_RECORDS: usize = 500;
+/// Most records that are applied in one transaction: as many as a batch of the bus holds of deploys, so that behind a
+/// long log the two syncs of a batch cost little, and few enough that a listener waits a quarter of a second.
+const BATCH_RECORDS: usize = 5000;
 /// The first and the longest wait after something failed that may pass.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -63,13 +71,25 @@ pub async fn run(
 ) -> Result<(), ProjectorError> {
     let work = async {
         let mut subscription = retry("subscribe", || bus.subscribe(GROUP, &[Topic::Deploys, Topic::Incidents])).await?;
+        let mut waiting = None;
         loop {
-            let batch = next_batch(&mut subscription).await?;
-            let decoded = decode::decode(&batch);
+            let Read { batch, decoded } = match waiting.take() {
+                Some(read) => read,
+                None => Read::of(next_batch(&mut subscription).await?),
+            };
             if !decoded.refused.is_empty() {
                 retry("quarantine", || bus.publish(Topic::Quarantine, decoded.refused.clone())).await?;
             }
-            for change in apply(&catalog, decoded).await {
+            let mut applying = pin!(apply(&catalog, decoded));
+            let changed = tokio::select! {
+                biased;
+                changed = &mut applying => changed,
+                next = next_batch(&mut subscription) => {
+                    waiting = Some(Read::of(next?));
+                    applying.await
+                }
+            };
+            for change in changed {
                 // Nobody listening is fine: the catalog itself is what counts.
                 let _ = changes.send(change);
             }
@@ -81,6 +101,20 @@ pub async fn run(
         // Between two awaits nothing is half done: a batch is applied in one transaction and committed after it.
         () = stop.cancelled() => Ok(()),
         result = work => result,
+    }
+}
+
+/// A batch as it came and as it is understood.
+struct Read {
+    batch: Vec<Delivered>,
+    decoded: Arc<Decoded>,
+}
+
+impl Read {
+    /// Decodes a batch; a full one takes tens of milliseconds.
+    fn of(batch: Vec<Delivered>) -> Self {
+        let decoded = Arc::new(block_in_place(|| decode::decode(&batch)));
+        Self { batch, decoded }
     }
 }
 
@@ -107,17 +141,12 @@ async fn commit(subscription: &mut Subscription, batch: &[Delivered]) -> Result<
 
 /// Applies a batch, however long the catalog needs to take it, and returns what changed.
 ///
-/// Each step is tried again by itself: one that failed must not find the step before it done already, and so report
-/// that nothing changed.
-async fn apply(catalog: &Catalog, decoded: Decoded) -> Vec<Change> {
-    let decoded = Arc::new(decoded);
-    let applied = {
-        let decoded = Arc::clone(&decoded);
-        persist(catalog, move |catalog| catalog.apply_deploys(&decoded.deploys)).await
-    };
+/// Each step is one transaction and tried again by itself: one that failed must not find the step before it done
+/// already, and so report that nothing changed.
+async fn apply(catalog: &Catalog, decoded: Arc<Decoded>) -> Vec<Change> {
     let mut changes = {
         let decoded = Arc::clone(&decoded);
-        persist(catalog, move |catalog| recognise(catalog, &decoded.deploys, &applied)).await
+        persist(catalog, move |catalog| catalog.batch(|batch| apply_deploys(batch, &decoded.deploys))).await
     };
     let newer = {
         let decoded = Arc::clone(&decoded);
@@ -128,16 +157,16 @@ async fn apply(catalog: &Catalog, decoded: Decoded) -> Vec<Change> {
     changes
 }
 
-/// Marks the rollbacks among deploys that were applied, and returns the deploys that changed.
-fn recognise(catalog: &Catalog, deploys: &[Deploy], applied: &[Applied]) -> Result<Vec<Change>, StoreError> {
+/// Applies deploys, marks the rollbacks among them, and returns those that changed.
+fn apply_deploys(batch: &Batch<'_>, deploys: &[Deploy]) -> Result<Vec<Change>, StoreError> {
     let mut changes = Vec::new();
-    for (event, applied) in deploys.iter().zip(applied) {
-        let (deploy, is_new) = match applied {
-            Applied::New(deploy) => (rollback::recognised(catalog, deploy.clone())?, true),
-            Applied::Changed(deploy) => (rollback::recognised(catalog, deploy.clone())?, false),
-            // A crash may have come between the transaction that applied it and this.
-            Applied::Same => match catalog.deploy(&event.id)? {
-                Some(known) => match rollback::recognised(catalog, known.clone())? {
+    for event in deploys {
+        let (deploy, is_new) = match batch.apply_deploy(event)? {
+            Applied::New(deploy) => (rollback::recognised(batch, deploy)?, true),
+            Applied::Changed(deploy) => (rollback::recognised(batch, deploy)?, false),
+            // What it returns to may have come after it.
+            Applied::Same => match batch.deploy(&event.id)? {
+                Some(known) => match rollback::recognised(batch, known.clone())? {
                     deploy if deploy == known => continue,
                     deploy => (deploy, false),
                 },

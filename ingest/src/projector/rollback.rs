@@ -1,7 +1,10 @@
 //! Recognises a rollback that nobody declared: a return to the version before.
 
 use deployline_schemas::{Deploy, deploy::Kind};
-use deployline_store::{Catalog, StoreError, catalog::Applied};
+use deployline_store::{
+    StoreError,
+    catalog::{Applied, Batch},
+};
 
 /// The deploy, marked in the catalog as a rollback if it is one.
 ///
@@ -10,14 +13,14 @@ use deployline_store::{Catalog, StoreError, catalog::Applied};
 ///
 /// # Errors
 /// When the catalog cannot be asked or written.
-pub(super) fn recognised(catalog: &Catalog, deploy: Deploy) -> Result<Deploy, StoreError> {
+pub(super) fn recognised(batch: &Batch<'_>, deploy: Deploy) -> Result<Deploy, StoreError> {
     if deploy.rollback_of.is_some() || !matches!(deploy.kind, Kind::Deploy | Kind::Rollback) {
         return Ok(deploy);
     }
-    let Some(previous) = catalog.previous_deploy(&deploy)? else { return Ok(deploy) };
+    let Some(previous) = batch.previous_deploy(&deploy)? else { return Ok(deploy) };
     let returns = match &deploy.version {
         Some(version) if Some(version) != previous.version.as_ref() => {
-            catalog.previous_version(&previous)?.as_ref() == Some(version)
+            batch.previous_version(&previous)?.as_ref() == Some(version)
         }
         _ => false,
     };
@@ -25,7 +28,7 @@ pub(super) fn recognised(catalog: &Catalog, deploy: Deploy) -> Result<Deploy, St
         return Ok(deploy);
     }
     let marked = Deploy { kind: Kind::Rollback, rollback_of: Some(previous.id), ..deploy };
-    Ok(match catalog.apply_deploy(&marked)? {
+    Ok(match batch.apply_deploy(&marked)? {
         Applied::New(deploy) | Applied::Changed(deploy) => deploy,
         Applied::Same => marked,
     })
