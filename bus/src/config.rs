@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::BusError,
     record::MAX_RECORD_BYTES,
+    security::{self, Protocol, Sasl, Tls},
     span::{self, Keep},
 };
 
@@ -40,6 +41,13 @@ pub struct BusConfig {
     pub kind: BusKind,
     /// Where the Kafka cluster is found, as `host:port`. One that answers is enough.
     pub brokers: Vec<String>,
+    /// How the cluster is spoken to.
+    pub security: Protocol,
+    /// Who we say that we are, with `security = "sasl_ssl"` or `"sasl_plaintext"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<Sasl>,
+    /// Certificates, with `security = "ssl"` or `"sasl_ssl"`.
+    pub tls: Tls,
     /// What the names of topics and consumer groups begin with on a broker, so that shops and tests can share one.
     pub prefix: String,
     /// How long a publish, a commit or a question to the bus may take before it fails as retryable. `100ms..=5m`.
@@ -78,6 +86,9 @@ impl Default for BusConfig {
         Self {
             kind: BusKind::default(),
             brokers: vec!["127.0.0.1:9092".to_owned()],
+            security: Protocol::default(),
+            sasl: None,
+            tls: Tls::default(),
             prefix: "deployline".to_owned(),
             timeout: Duration::from_secs(5),
             queue_bytes: 32 << 20,
@@ -129,6 +140,10 @@ impl BusConfig {
         }
         if self.kind == BusKind::Kafka && (self.brokers.is_empty() || self.brokers.iter().any(|b| !is_broker(b))) {
             return refuse("`brokers` names at least one broker, each as `host:port`");
+        }
+        if self.kind == BusKind::Kafka {
+            security::check(self.security, &self.tls, self.sasl.as_ref())
+                .map_err(|problem| BusError::Config { problem })?;
         }
         if !(1..=1000).contains(&self.partitions) {
             return refuse("`partitions` is 1 to 1000");

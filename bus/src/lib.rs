@@ -13,6 +13,7 @@ mod embedded;
 mod error;
 mod kafka;
 mod record;
+mod security;
 mod span;
 mod subscription;
 
@@ -20,5 +21,6 @@ pub use bus::Bus;
 pub use config::{BusConfig, BusKind, Retention};
 pub use error::{BusError, Cause, Recourse};
 pub use record::{Bounds, Delivered, MAX_RECORD_BYTES, Position, Record};
+pub use security::{Mechanism, Password, Protocol, Sasl, Tls};
 pub use span::Keep;
 pub use subscription::{MAX_BATCH_BYTES, Subscription};

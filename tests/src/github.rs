@@ -1,5 +1,7 @@
 //! GitHub's deliveries: recorded payloads with the ids, times and service of now, signed as GitHub signs.
 
+use std::sync::LazyLock;
+
 use deployline_schemas::UnixMillis;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -7,6 +9,19 @@ use sha2::Sha256;
 
 const DEPLOYMENT: &str = include_str!("../payloads/github/deployment.json");
 const DEPLOYMENT_STATUS: &str = include_str!("../payloads/github/deployment_status.json");
+
+static SHORT_DEPLOYMENT: LazyLock<String> = LazyLock::new(|| {
+    let mut payload: Value = serde_json::from_str(DEPLOYMENT).expect("the recorded payload is JSON");
+    cut_links(&mut payload);
+    payload.to_string()
+});
+
+fn cut_links(value: &mut Value) {
+    if let Value::Object(fields) = value {
+        fields.retain(|name, _| !name.ends_with("_url") || name == "html_url");
+        fields.values_mut().for_each(cut_links);
+    }
+}
 
 /// One delivery of a webhook.
 #[derive(Debug, Clone)]
@@ -57,6 +72,11 @@ impl Deployment {
     /// The `deployment` delivery.
     pub fn created(&self) -> Delivery {
         self.delivery("deployment", DEPLOYMENT, 0, |_| {})
+    }
+
+    /// The `deployment` delivery without the links to the parts of GitHub's own API, as relays cut it: 2 KB.
+    pub fn short(&self) -> Delivery {
+        self.delivery("deployment", &SHORT_DEPLOYMENT, 2, |_| {})
     }
 
     /// The `deployment_status` delivery of a state, as in `success`.

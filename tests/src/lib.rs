@@ -14,7 +14,8 @@
 //! | `DEPLOYLINE_BIN` | the binary, instead of the one beside the tests |
 //!
 //! Nothing here looks inside: the binary is started as people start it and spoken to over sockets alone. Of the
-//! workspace only the vocabulary, `deployline-schemas`, is shared, so that an answer can be read by its type.
+//! workspace only the vocabulary, `deployline-schemas`, is shared, so that an answer can be read by its type, and
+//! `deployline-bus`, so that the load program can read what is on the bus.
 
 pub mod wait;
 
@@ -27,6 +28,8 @@ pub mod receiver;
 pub mod github;
 
 pub mod traffic;
+
+pub mod load;
 
 pub mod shop;
 

@@ -170,6 +170,11 @@ impl Server {
         self.wait_until_ready()
     }
 
+    /// The folder that holds everything it keeps.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// The process's id.
     pub fn pid(&self) -> u32 {
         self.child.id()

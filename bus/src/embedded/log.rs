@@ -46,6 +46,12 @@ impl Log {
         Ok(heads)
     }
 
+    /// Lets the file grow to so many pages, as a disk of that size would.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, n_pages: u32) {
+        self.0.pragma_update(None, "max_page_count", n_pages).unwrap();
+    }
+
     pub(super) fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
         self.0.transaction_with_behavior(TransactionBehavior::Immediate)
     }

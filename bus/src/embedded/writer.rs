@@ -183,3 +183,60 @@ fn answer(job: Job, outcome: Result<Outcome, BusError>) {
         (Job::Append { .. } | Job::Prune { .. } | Job::Close { .. }, _) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+    use crate::Recourse;
+
+    /// A writer without a thread, on a disk that is nearly full.
+    fn writer(dir: &tempfile::TempDir) -> Writer {
+        let log = Log::open(&dir.path().join("bus.sqlite")).unwrap();
+        log.limit_pages(40);
+        let heads = log.heads().unwrap();
+        let lock = File::create(dir.path().join("lock")).unwrap();
+        Writer {
+            log,
+            state: Arc::new(watch::Sender::new(State::new(heads))),
+            clock: Arc::new(|| UnixMillis(5)),
+            _lock: lock,
+        }
+    }
+
+    fn queued(job: Job) -> Queued {
+        let room = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+        Queued { job, _room: room }
+    }
+
+    fn publish(writer: &mut Writer) -> Result<Vec<Position>, BusError> {
+        let (done, mut answer) = oneshot::channel();
+        let records = vec![Record::new("k", vec![0; 10_000])];
+        writer.write(vec![queued(Job::Append { topic: Topic::Deploys, records, done })]);
+        answer.try_recv().unwrap()
+    }
+
+    #[test]
+    fn a_full_disk_is_said_and_once_there_is_room_the_log_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(&dir);
+        let mut n_published = 0;
+        let error = loop {
+            match publish(&mut writer) {
+                Ok(positions) => assert_eq!(positions[0].offset, n_published),
+                Err(error) => break error,
+            }
+            n_published += 1;
+        };
+        assert!(n_published > 3);
+        assert_eq!(error.recourse(), Recourse::Retry);
+        assert_eq!(error.source().unwrap().to_string(), "database or disk is full");
+        assert!(writer.state.borrow().failing.is_some(), "health tells");
+        let (done, mut answer) = oneshot::channel();
+        writer.write(vec![queued(Job::Prune { topic: Topic::Deploys, before: UnixMillis(6), max: 3, done })]);
+        assert_eq!(answer.try_recv().unwrap().unwrap(), 3);
+        assert_eq!(publish(&mut writer).unwrap()[0].offset, n_published, "no offset is lost to what failed");
+        assert!(writer.state.borrow().failing.is_none());
+    }
+}

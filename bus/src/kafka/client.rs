@@ -11,7 +11,7 @@ use rdkafka::{
 };
 use tracing::{debug, info, warn};
 
-use crate::{config::BusConfig, error::BusError};
+use crate::{config::BusConfig, error::BusError, security};
 
 /// A member that stops answering is replaced after this long. The protocol's own default of 45 s would leave a deploy
 /// unjudged for most of the minute in which it should be.
@@ -63,6 +63,7 @@ pub(super) fn common(config: &BusConfig) -> ClientConfig {
         .set("client.id", "deployline")
         .set("reconnect.backoff.max.ms", RECONNECT_MAX_MS.to_string())
         .set_log_level(RDKafkaLogLevel::Warning);
+    security::apply(&mut client, config.security, &config.tls, config.sasl.as_ref());
     client
 }
 
