@@ -65,14 +65,21 @@ fn read(criterion: &mut Criterion) {
 }
 
 fn find(criterion: &mut Criterion) {
-    let dir = tempfile::tempdir().expect("a folder");
-    let store = open(&dir);
-    for i in 0..100_000 {
-        store.intern(&format!("a.{}.{}.{}", i % 10, i / 10 % 100, i / 1000)).expect("below the limit");
-    }
     let mut group = criterion.benchmark_group("find");
-    group.bench_function("all/100k_names", |bencher| bencher.iter(|| black_box(store.find("a.*.*.*"))));
-    group.bench_function("some/100k_names", |bencher| bencher.iter(|| black_box(store.matching("a.*.{1,2}[0-9].*7"))));
+    for (size, width) in [("100k", 100), ("1m", 1000)] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = open(&dir);
+        for i in 0..width * 1000 {
+            store.intern(&format!("a.{}.{}.{}", i % 10, i / 10 % 100, i / 1000)).expect("below the limit");
+        }
+        group.bench_function(format!("all/{size}_names"), |bencher| bencher.iter(|| black_box(store.find("a.*.*.*"))));
+        group.bench_function(format!("last_parts/{size}_names"), |bencher| {
+            bencher.iter(|| black_box(store.find("a.*.*.*").parts().count()))
+        });
+        group.bench_function(format!("some/{size}_names"), |bencher| {
+            bencher.iter(|| black_box(store.matching("a.*.{1,2}[0-9].*7")))
+        });
+    }
 }
 
 fn page(criterion: &mut Criterion) {

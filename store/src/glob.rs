@@ -61,6 +61,11 @@ impl Glob {
         }
     }
 
+    /// Whether it takes any text.
+    pub fn is_any(&self) -> bool {
+        matches!(&self.tokens[..], [Token::AnyRun])
+    }
+
     /// What every match begins with; may be empty.
     pub fn prefix(&self) -> &str {
         match self.tokens.first() {

@@ -14,6 +14,10 @@ pub mod point;
 
 pub mod glob;
 
+pub mod level;
+
+mod parts;
+
 mod trie;
 
 mod names;
@@ -37,6 +41,6 @@ pub mod catalog;
 pub use catalog::Catalog;
 pub use config::StoreConfig;
 pub use error::StoreError;
+pub use level::Level;
 pub use point::{Appended, Columns, Point, SeriesId};
 pub use store::{Maintained, Stats, Store};
-pub use trie::Found;

@@ -15,8 +15,9 @@ use crate::{
     error::{IoContext, StoreError},
     frame,
     glob::matches_dotted,
+    level::Level,
     point::SeriesId,
-    trie::{Found, Trie},
+    trie::Trie,
 };
 
 /// All names in memory, by number, by text and by dotted part.
@@ -64,7 +65,7 @@ impl Names {
         if name.contains(';') {
             self.tagged.insert(name, id);
         } else {
-            self.trie.insert(name, id);
+            self.trie.insert(&name, id);
         }
     }
 
@@ -95,12 +96,12 @@ impl Names {
             let matches = self.tagged.iter().filter(|(name, _)| matches_dotted(pattern, name));
             found.extend(matches.map(|(name, id)| (*id, name.clone())));
         } else {
-            self.trie.matching(pattern, &mut found);
+            self.trie.matching(pattern, |id| found.extend(self.name(id).map(|name| (id, name.clone()))));
         }
         found
     }
 
-    pub fn find(&self, pattern: &str) -> Vec<Found> {
+    pub fn find(&self, pattern: &str) -> Level {
         self.trie.find(pattern)
     }
 }

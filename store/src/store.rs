@@ -22,9 +22,9 @@ use crate::{
     config::StoreConfig,
     error::{IoContext, StoreError},
     head::{DAY_S, Head},
+    level::Level,
     names::{NameLog, Names},
     point::{Appended, Columns, Point, SeriesId},
-    trie::Found,
     wal::{self, Wal},
 };
 
@@ -296,7 +296,7 @@ impl Store {
     }
 
     /// One level of the tree of names, as Graphite's `/metrics/find` shows it, in order of paths.
-    pub fn find(&self, pattern: &str) -> Vec<Found> {
+    pub fn find(&self, pattern: &str) -> Level {
         read(&self.shared.names).find(pattern)
     }
 

@@ -1,33 +1,58 @@
 //! Names by their dotted parts, so that a glob visits only what it can match.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::borrow::Cow;
 
-use crate::{glob::Glob, point::SeriesId};
-
-/// One answer of `find`: a step further into the tree of names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Found {
-    /// The whole path down to here, as in `stats.counters`.
-    pub path: Arc<str>,
-    /// Whether it is a series; else more parts follow. A path that is both is found twice.
-    pub is_leaf: bool,
-}
+use crate::{
+    glob::Glob,
+    level::{Entry, LEAF, Level},
+    parts::{PartId, Parts},
+    point::SeriesId,
+};
 
 /// The names of all untagged series, as a tree of dotted parts.
-#[derive(Default)]
+///
+/// A branch holds its children in one run of memory, and a series without children is nothing but an entry in it: a
+/// level of a million names is read at the speed of memory, where a node of its own for each cost a cache miss apiece.
 pub(crate) struct Trie {
-    root: Node,
+    branches: Vec<Branch>,
+    /// Branches that went with their last name.
+    free: Vec<BranchId>,
+    parts: Parts,
 }
+
+type BranchId = u32;
+
+const ROOT: BranchId = 0;
+/// No series, or no branch: neither has this number.
+const NONE: u32 = u32::MAX;
 
 #[derive(Default)]
-struct Node {
-    children: BTreeMap<Box<str>, Node>,
-    series: Option<(SeriesId, Arc<str>)>,
+struct Branch {
+    /// The first `n_sorted` in order of their texts, the rest as they came.
+    children: Vec<Child>,
+    n_sorted: usize,
 }
 
-/// Most parts of a name; the last one keeps the dots that are left. A tree as deep as a name of 4,096 dots would
-/// overflow a thread's stack when it is dropped.
+#[derive(Clone, Copy)]
+struct Child {
+    part: PartId,
+    series: u32,
+    branch: BranchId,
+}
+
+/// Children up to which a new one is put in its place at once, which moves half of them. A wider branch keeps some at the
+/// end, and sorts them in when they are as many as four times the root of all: each is then moved about as rarely as it
+/// is searched.
+const NARROW: usize = 1024;
+
+/// Most parts of a name; the last one keeps the dots that are left. A bound on what one name costs, and on recursion.
 const MAX_PARTS: usize = 64;
+
+impl Default for Trie {
+    fn default() -> Self {
+        Self { branches: vec![Branch::default()], free: Vec::new(), parts: Parts::default() }
+    }
+}
 
 /// The dotted parts of a name or pattern. A dot inside braces, or after the first `;`, does not divide.
 pub(crate) fn split_parts(pattern: &str) -> Vec<&str> {
@@ -52,124 +77,217 @@ pub(crate) fn split_parts(pattern: &str) -> Vec<&str> {
     parts
 }
 
+fn globs_of(pattern: &str) -> Vec<Glob> {
+    split_parts(pattern).into_iter().map(Glob::new).collect()
+}
+
 impl Trie {
-    pub fn insert(&mut self, name: Arc<str>, id: SeriesId) {
-        let mut node = &mut self.root;
-        for part in name.splitn(MAX_PARTS, '.') {
-            // Looked up first: the key is allocated only where it is new.
-            if !node.children.contains_key(part) {
-                node.children.insert(part.into(), Node::default());
+    pub fn insert(&mut self, name: &str, id: SeriesId) {
+        let mut branch = ROOT;
+        let mut parts = name.splitn(MAX_PARTS, '.').peekable();
+        while let Some(part) = parts.next() {
+            let index = self.ensure(branch, part);
+            if parts.peek().is_none() {
+                self.branches[branch as usize].children[index].series = id.0;
+                return;
             }
-            node = node.children.get_mut(part).expect("the child was just ensured");
+            let below = self.branches[branch as usize].children[index].branch;
+            branch = if below == NONE { self.grow(branch, index) } else { below };
         }
-        node.series = Some((id, name));
+    }
+
+    /// Gives a child a branch of its own.
+    fn grow(&mut self, parent: BranchId, index: usize) -> BranchId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.branches.push(Branch::default());
+            // A branch holds a name of its own, and there are fewer than 2^32 of those.
+            (self.branches.len() - 1) as BranchId
+        });
+        self.branches[parent as usize].children[index].branch = id;
+        id
+    }
+
+    /// Where the child stands that is called `part`, made if missing.
+    fn ensure(&mut self, branch: BranchId, part: &str) -> usize {
+        let known = self.parts.lookup(part);
+        if let Some(index) = known.and_then(|id| self.position(branch, part, id)) {
+            return index;
+        }
+        let child = Child { part: self.parts.take(part), series: NONE, branch: NONE };
+        let Branch { children, n_sorted } = &mut self.branches[branch as usize];
+        let parts = &self.parts;
+        if *n_sorted == children.len() && children.len() < NARROW {
+            let index = children.partition_point(|other| **parts.text(other.part) < *part);
+            children.insert(index, child);
+            *n_sorted += 1;
+            return index;
+        }
+        children.push(child);
+        if children.len() - *n_sorted > 4 * children.len().isqrt() {
+            // Stable, which finds the sorted run and merges the rest into it.
+            children.sort_by(|a, b| parts.text(a.part).cmp(parts.text(b.part)));
+            *n_sorted = children.len();
+            return children.partition_point(|other| **parts.text(other.part) < *part);
+        }
+        children.len() - 1
+    }
+
+    fn position(&self, branch: BranchId, text: &str, part: PartId) -> Option<usize> {
+        let Branch { children, n_sorted } = &self.branches[branch as usize];
+        let (sorted, rest) = children.split_at(*n_sorted);
+        let found = sorted.binary_search_by(|child| (**self.parts.text(child.part)).cmp(text)).ok();
+        found.or_else(|| Some(n_sorted + rest.iter().position(|child| child.part == part)?))
     }
 
     pub fn remove(&mut self, name: &str) {
-        let parts: Vec<&str> = name.splitn(MAX_PARTS, '.').collect();
-        self.root.remove(&parts);
+        let mut path = Vec::new();
+        let mut branch = ROOT;
+        for part in name.splitn(MAX_PARTS, '.') {
+            let position = self.parts.lookup(part).and_then(|id| self.position(branch, part, id));
+            let Some(index) = position else { return };
+            path.push((branch, index));
+            branch = self.branches[branch as usize].children[index].branch;
+            if branch == NONE {
+                break;
+            }
+        }
+        let Some(&(branch, index)) = path.last().filter(|_| path.len() == name.splitn(MAX_PARTS, '.').count()) else {
+            return;
+        };
+        self.branches[branch as usize].children[index].series = NONE;
+        // What holds nothing any more goes, from the name up.
+        let mut is_bare = false;
+        for (branch, index) in path.into_iter().rev() {
+            let Branch { children, n_sorted } = &mut self.branches[branch as usize];
+            if is_bare {
+                self.free.push(std::mem::replace(&mut children[index].branch, NONE));
+            }
+            let child = children[index];
+            if child.series != NONE || child.branch != NONE {
+                return;
+            }
+            children.remove(index);
+            *n_sorted -= usize::from(index < *n_sorted);
+            is_bare = children.is_empty();
+            self.parts.release(child.part);
+            if !is_bare {
+                return;
+            }
+            *children = Vec::new();
+        }
     }
 
-    /// Adds every series that the pattern matches, in order of names.
-    pub fn matching(&self, pattern: &str, found: &mut Vec<(SeriesId, Arc<str>)>) {
-        let globs: Vec<Glob> = split_parts(pattern).into_iter().map(Glob::new).collect();
-        self.root.visit(&globs, &mut |node| found.extend(node.series.clone()));
+    /// Calls `each` with every series that the pattern matches, in order of names.
+    pub fn matching(&self, pattern: &str, mut each: impl FnMut(SeriesId)) {
+        self.visit(ROOT, &globs_of(pattern), &mut |_, children| {
+            let series = children.iter().filter(|child| child.series != NONE);
+            series.for_each(|child| each(SeriesId(child.series)));
+        });
     }
 
     /// The nodes at the depth of the pattern: each leaf, and each branch.
-    pub fn find(&self, pattern: &str) -> Vec<Found> {
-        let globs: Vec<Glob> = split_parts(pattern).into_iter().map(Glob::new).collect();
-        let mut found = Vec::new();
-        let mut path = String::new();
-        self.root.visit_paths(&globs, &mut path, &mut |path, node| {
-            if !node.children.is_empty() {
-                found.push(Found { path: path.into(), is_leaf: false });
-            }
-            if let Some((_, name)) = &node.series {
-                found.push(Found { path: name.clone(), is_leaf: true });
-            }
-        });
-        found
-    }
-}
-
-impl Node {
-    /// Removes the name below; returns whether nothing is left here.
-    fn remove(&mut self, parts: &[&str]) -> bool {
-        match parts.split_first() {
-            None => self.series = None,
-            Some((part, rest)) => {
-                if self.children.get_mut(*part).is_some_and(|child| child.remove(rest)) {
-                    self.children.remove(*part);
+    pub fn find(&self, pattern: &str) -> Level {
+        let globs = globs_of(pattern);
+        let mut level = Level::default();
+        // Which place in the level's own list of parts each part got.
+        let mut places = vec![NONE; self.parts.bound()];
+        self.visit(ROOT, &globs, &mut |path, children| {
+            level.parents.push(path.join(".").into());
+            let parent = (level.parents.len() - 1) as u32;
+            for child in children {
+                let place = &mut places[child.part as usize];
+                if *place == NONE {
+                    *place = level.parts.len() as u32;
+                    level.parts.push(self.parts.text(child.part).clone());
+                }
+                if child.branch != NONE {
+                    level.entries.push(Entry { parent, part: *place });
+                }
+                if child.series != NONE {
+                    level.entries.push(Entry { parent, part: *place | LEAF });
                 }
             }
-        }
-        self.series.is_none() && self.children.is_empty()
-    }
-
-    fn visit<'n>(&'n self, globs: &[Glob], each: &mut impl FnMut(&'n Node)) {
-        match globs.split_first() {
-            None => each(self),
-            Some((glob, rest)) => self.select(glob).for_each(|(_, child)| child.visit(rest, each)),
-        }
-    }
-
-    fn visit_paths<'n>(&'n self, globs: &[Glob], path: &mut String, each: &mut impl FnMut(&str, &'n Node)) {
-        let Some((glob, rest)) = globs.split_first() else { return each(path, self) };
-        for (part, child) in self.select(glob) {
-            let length = path.len();
-            if length > 0 {
-                path.push('.');
-            }
-            path.push_str(part);
-            child.visit_paths(rest, path, each);
-            path.truncate(length);
-        }
-    }
-
-    /// The children that a glob matches. A literal costs one lookup, a literal start only the range behind it.
-    fn select<'n>(&'n self, glob: &Glob) -> impl Iterator<Item = (&'n str, &'n Node)> {
-        let exact = glob.literal().and_then(|part| self.children.get_key_value(part));
-        let prefix = glob.prefix();
-        let range = glob.literal().is_none().then(|| {
-            let from = (Bound::Included(prefix), Bound::Unbounded);
-            self.children.range::<str, _>(from).take_while(move |(part, _)| part.starts_with(prefix))
         });
-        exact
-            .into_iter()
-            .chain(range.into_iter().flatten().filter(|(part, _)| glob.matches(part)))
-            .map(|(part, node)| (&**part, node))
-            .collect::<Vec<_>>()
-            .into_iter()
+        level
+    }
+
+    /// Hands over what the last glob selects below each branch that the others lead to, with the path to that branch.
+    fn visit<'t>(&'t self, branch: BranchId, globs: &[Glob], each: &mut impl FnMut(&[&'t str], &[Child])) {
+        self.descend(branch, globs, &mut Vec::new(), each);
+    }
+
+    fn descend<'t>(
+        &'t self,
+        branch: BranchId,
+        globs: &[Glob],
+        path: &mut Vec<&'t str>,
+        each: &mut impl FnMut(&[&'t str], &[Child]),
+    ) {
+        let Some((glob, rest)) = globs.split_first() else { return };
+        let selected = self.select(branch, glob);
+        if rest.is_empty() {
+            if !selected.is_empty() {
+                each(path, &selected);
+            }
+            return;
+        }
+        for child in selected.iter().filter(|child| child.branch != NONE) {
+            path.push(self.parts.text(child.part));
+            self.descend(child.branch, rest, path, each);
+            path.pop();
+        }
+    }
+
+    /// The children that a glob matches, in order. A literal costs one look-up, a literal start only the range behind it.
+    fn select(&self, branch: BranchId, glob: &Glob) -> Cow<'_, [Child]> {
+        let Branch { children, n_sorted } = &self.branches[branch as usize];
+        let text = |child: &Child| &**self.parts.text(child.part);
+        if let Some(part) = glob.literal() {
+            let index = self.parts.lookup(part).and_then(|id| self.position(branch, part, id));
+            return index.map_or_else(Cow::default, |index| Cow::Borrowed(&children[index..=index]));
+        }
+        let mut sorted = Cow::Borrowed(&children[..]);
+        if *n_sorted < children.len() {
+            sorted.to_mut().sort_by_key(text);
+        }
+        if glob.is_any() {
+            return sorted;
+        }
+        let prefix = glob.prefix();
+        let start = sorted.partition_point(|child| text(child) < prefix);
+        let within = sorted[start..].iter().take_while(|child| text(child).starts_with(prefix));
+        Cow::Owned(within.filter(|child| glob.matches(text(child))).copied().collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glob::matches_dotted;
+    use crate::{glob::matches_dotted, level::Node};
 
-    fn trie(names: &[&str]) -> Trie {
+    fn trie(names: &[impl AsRef<str>]) -> Trie {
         let mut trie = Trie::default();
         for (id, name) in names.iter().enumerate() {
-            trie.insert((*name).into(), SeriesId(id as u32));
+            trie.insert(name.as_ref(), SeriesId(id as u32));
         }
         trie
     }
 
-    fn matching(trie: &Trie, pattern: &str) -> Vec<String> {
+    fn matching<'n>(trie: &Trie, names: &[&'n str], pattern: &str) -> Vec<&'n str> {
         let mut found = Vec::new();
-        trie.matching(pattern, &mut found);
-        found.into_iter().map(|(_, name)| name.to_string()).collect()
+        trie.matching(pattern, |id| found.push(names[id.0 as usize]));
+        found
+    }
+
+    fn found(trie: &Trie, pattern: &str) -> String {
+        let show = |node: Node<'_>| format!("{}{}", node.path(), if node.is_leaf { "" } else { "." });
+        trie.find(pattern).iter().map(show).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn find_tells_leaves_from_branches() {
         let trie = trie(&["a.b", "a.b.c", "a.d.e", "b"]);
-        let found = |pattern: &str| {
-            let show = |found: Found| format!("{}{}", found.path, if found.is_leaf { "" } else { "." });
-            trie.find(pattern).into_iter().map(show).collect::<Vec<_>>().join(" ")
-        };
+        let found = |pattern: &str| found(&trie, pattern);
         assert_eq!(found("*"), "a. b");
         assert_eq!(found("a.*"), "a.b. a.b a.d.");
         assert_eq!(found("a.b.*"), "a.b.c");
@@ -186,7 +304,7 @@ mod tests {
             ["*", "*.*", "web*.cpu", "web?.*", "{web,db}1.cpu", "*.*.*", "a.", "a..*", "web[1-2].c*u", "a.b", "*1.cpu"]
         {
             let mut expected: Vec<&str> = names.iter().copied().filter(|name| matches_dotted(pattern, name)).collect();
-            let mut found = matching(&index, pattern);
+            let mut found = matching(&index, &names, pattern);
             expected.sort_unstable();
             found.sort_unstable();
             assert_eq!(found, expected, "{pattern}");
@@ -195,11 +313,37 @@ mod tests {
 
     #[test]
     fn a_removed_name_leaves_no_branch_behind() {
-        let mut trie = trie(&["a.b.c", "a.d"]);
+        let names = ["a.b.c", "a.d"];
+        let mut trie = trie(&names);
+        trie.remove("a.b");
+        trie.remove("a.b.c.d");
         trie.remove("a.b.c");
-        assert_eq!(matching(&trie, "a.*"), ["a.d"]);
-        assert_eq!(trie.find("a.*").len(), 1);
+        assert_eq!(matching(&trie, &names, "a.*"), ["a.d"]);
+        assert_eq!(found(&trie, "a.*"), "a.d");
         trie.remove("a.d");
         assert!(trie.find("*").is_empty());
+        trie.insert("x.y", SeriesId(0));
+        assert_eq!(found(&trie, "*.*"), "x.y");
+        assert_eq!((trie.branches.len(), trie.parts.bound()), (3, 4), "what was given back is used again");
+    }
+
+    #[test]
+    fn a_wide_branch_stays_in_order_while_names_come_and_go() {
+        let name = |i: usize| format!("host{:05}", i * 7919 % 20_000);
+        let names: Vec<String> = (0..20_000).map(name).collect();
+        let mut trie = trie(&names);
+        let mut expected = names.clone();
+        for (index, gone) in names.iter().enumerate().filter(|(index, _)| index % 3 == 0) {
+            trie.remove(gone);
+            expected[index].clear();
+        }
+        expected.retain(|name| !name.is_empty());
+        expected.sort_unstable();
+        let level = trie.find("*");
+        assert!(level.iter().map(|node| node.part).eq(expected.iter().map(String::as_str)));
+        let is_between = |name: &&String| ("host10".."host15").contains(&name.as_str());
+        assert_eq!(trie.find("host1[0-4]*").len(), expected.iter().filter(is_between).count());
+        assert!(expected.iter().all(|name| trie.find(name).len() == 1));
+        assert!(names.iter().step_by(3).all(|name| trie.find(name).is_empty()));
     }
 }

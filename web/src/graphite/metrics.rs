@@ -1,8 +1,8 @@
 //! `/metrics/find`, `/metrics/expand`, `/metrics/index.json`: the tree of names.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
-use deployline_store::{Found, Store};
+use deployline_store::{Level, Store};
 use warp::{http::HeaderMap, reply::Response};
 
 use super::{json, scripted, tags::names};
@@ -15,7 +15,7 @@ use crate::{app::App, error::WebError, library::blocking, query::Query};
 /// No `query`, or a format that is not known.
 pub async fn find(app: App, headers: HeaderMap, query: Query) -> Result<Response, WebError> {
     let mut pattern = query.text("query").ok_or_else(|| WebError::parameter("query", "`query` is missing"))?;
-    let write: fn(&[Found], &str, bool) -> Vec<u8> = match query.get("format") {
+    let write: fn(&Level, &str, bool) -> Vec<u8> = match query.get("format") {
         None | Some("treejson") => tree,
         Some("completer") => {
             pattern = pattern.replace("..", "*.");
@@ -39,7 +39,7 @@ pub async fn find(app: App, headers: HeaderMap, query: Query) -> Result<Response
 }
 
 /// Branches first, each name once: `[{"text", "id", "allowChildren", "expandable", "leaf"}]`.
-fn tree(found: &[Found], pattern: &str, wildcards: bool) -> Vec<u8> {
+fn tree(found: &Level, pattern: &str, wildcards: bool) -> Vec<u8> {
     let base = pattern.rfind('.').map_or("", |dot| &pattern[..=dot]);
     let mut out = vec![b'['];
     let mut entry = |name: &str, is_leaf: bool| {
@@ -53,30 +53,23 @@ fn tree(found: &[Found], pattern: &str, wildcards: bool) -> Vec<u8> {
         });
     };
     if wildcards && found.len() > 1 {
-        entry("*", found.iter().all(|found| found.is_leaf));
+        entry("*", found.iter().all(|node| node.is_leaf));
     }
-    let mut seen = HashSet::new();
-    for is_leaf in [false, true] {
-        for found in found.iter().filter(|found| found.is_leaf == is_leaf) {
-            let name = last_part(&found.path);
-            if seen.insert((name, is_leaf)) {
-                entry(name, is_leaf);
-            }
-        }
-    }
+    found.parts().filter(|(_, is_branch, _)| *is_branch).for_each(|(name, ..)| entry(name, false));
+    found.parts().filter(|(.., is_leaf)| *is_leaf).for_each(|(name, ..)| entry(name, true));
     out.push(b']');
     out
 }
 
 /// `{"metrics": [{"path": "a.b.", "name", "is_leaf": "0"}]}`, with text where one expects numbers.
-fn completer(found: &[Found], _pattern: &str, wildcards: bool) -> Vec<u8> {
+fn completer(found: &Level, _pattern: &str, wildcards: bool) -> Vec<u8> {
     let mut out = b"{\"metrics\": [".to_vec();
-    for (index, found) in found.iter().enumerate() {
+    for (index, node) in found.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"{\"path\": " } else { b", {\"path\": " });
-        json::string(&mut out, &format!("{}{}", found.path, if found.is_leaf { "" } else { "." }));
+        json::string(&mut out, &format!("{}{}", node.path(), if node.is_leaf { "" } else { "." }));
         out.extend_from_slice(b", \"name\": ");
-        json::string(&mut out, last_part(&found.path));
-        out.extend_from_slice(if found.is_leaf { br#", "is_leaf": "1"}"# } else { br#", "is_leaf": "0"}"# });
+        json::string(&mut out, node.part);
+        out.extend_from_slice(if node.is_leaf { br#", "is_leaf": "1"}"# } else { br#", "is_leaf": "0"}"# });
     }
     if wildcards && found.len() > 1 {
         out.extend_from_slice(br#", {"name": "*"}"#);
@@ -86,16 +79,12 @@ fn completer(found: &[Found], _pattern: &str, wildcards: bool) -> Vec<u8> {
 }
 
 /// `{"nodes": ["a", "b"]}`
-fn node_list(found: &[Found], _pattern: &str, _wildcards: bool) -> Vec<u8> {
-    let names: BTreeSet<&str> = found.iter().map(|found| last_part(&found.path)).collect();
+fn node_list(found: &Level, _pattern: &str, _wildcards: bool) -> Vec<u8> {
+    let names: BTreeSet<&str> = found.parts().map(|(name, ..)| name).collect();
     let mut out = b"{\"nodes\": ".to_vec();
     list(&mut out, names.into_iter());
     out.push(b'}');
     out
-}
-
-fn last_part(path: &str) -> &str {
-    path.rfind('.').map_or(path, |dot| &path[dot + 1..])
 }
 
 /// Appends a list of strings.
@@ -146,8 +135,7 @@ pub async fn expand(app: App, headers: HeaderMap, query: Query) -> Result<Respon
 }
 
 fn paths(store: &Store, pattern: &str, leaves_only: bool) -> BTreeSet<String> {
-    let found = store.find(pattern).into_iter().filter(|found| found.is_leaf || !leaves_only);
-    found.map(|found| found.path.to_string()).collect()
+    store.find(pattern).iter().filter(|node| node.is_leaf || !leaves_only).map(|node| node.path()).collect()
 }
 
 /// `/metrics/index.json`: every name.
@@ -167,15 +155,22 @@ pub async fn index(app: App, headers: HeaderMap, query: Query) -> Result<Respons
 
 #[cfg(test)]
 mod tests {
+    use deployline_schemas::time::wall_clock;
+    use deployline_store::StoreConfig;
+
     use super::*;
 
-    fn found(paths: &[(&str, bool)]) -> Vec<Found> {
-        paths.iter().map(|(path, is_leaf)| Found { path: (*path).into(), is_leaf: *is_leaf }).collect()
+    /// What a store that knows `names` finds.
+    fn found(names: &[&str], pattern: &str) -> Level {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreConfig::in_dir(dir.path()), wall_clock()).unwrap();
+        names.iter().for_each(|name| assert!(store.intern(name).is_ok()));
+        store.find(pattern)
     }
 
     #[test]
     fn a_level_is_written_as_each_client_reads_it() {
-        let level = found(&[("a.b", true), ("a.c", false), ("a.c", true)]);
+        let level = found(&["a.b", "a.c", "a.c.d"], "a.*");
         let json = |bytes: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&bytes).unwrap();
         assert_eq!(
             json(tree(&level, "a.*", true)),
@@ -187,7 +182,7 @@ mod tests {
             ])
         );
         assert_eq!(
-            json(completer(&level[..2], "a.*", false)),
+            json(completer(&found(&["a.b", "a.c.d"], "a.*"), "a.*", false)),
             serde_json::json!({"metrics": [
                 {"path": "a.b", "name": "b", "is_leaf": "1"}, {"path": "a.c.", "name": "c", "is_leaf": "0"},
             ]})
