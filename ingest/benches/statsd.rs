@@ -59,6 +59,10 @@ impl Sink for Nowhere {
         Ok(SeriesId(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed)))
     }
 
+    fn name(&self, _series: SeriesId) -> Option<std::sync::Arc<str>> {
+        None
+    }
+
     fn append(&self, points: &[Point]) -> Result<Appended, SinkError> {
         Ok(Appended { n_appended: points.len(), n_refused: 0 })
     }

@@ -1,6 +1,6 @@
 //! Where datapoints go: the store, and in tests a table in memory.
 
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 
 use deployline_store::{Appended, Point, SeriesId, Store, StoreError};
 
@@ -34,6 +34,9 @@ pub trait Sink: Send + Sync + 'static {
     /// See [`SinkError`]; on each of them nothing of the batch was taken.
     fn append(&self, points: &[Point]) -> Result<Appended, SinkError>;
 
+    /// The name behind an id that [`Sink::intern`] gave, `None` once the series is forgotten.
+    fn name(&self, series: SeriesId) -> Option<Arc<str>>;
+
     /// Whether [`Sink::sketch`] is worth calling; building sketches costs a pass over all timers' values.
     fn wants_sketches(&self) -> bool {
         false
@@ -56,5 +59,9 @@ impl Sink for Store {
             StoreError::UnknownSeries(_) => SinkError::Forgotten,
             _ => SinkError::Unavailable(error.into()),
         })
+    }
+
+    fn name(&self, series: SeriesId) -> Option<Arc<str>> {
+        Store::name(self, series)
     }
 }

@@ -28,9 +28,12 @@ mod admin;
 
 mod schedule;
 
+mod relay;
+
 pub mod server;
 
 pub use aggregate::{Aggregator, Kind, Limits};
 pub use config::{Bin, HistogramConfig, Infinity, StatsdConfig, StatsdConfigError};
+pub use relay::{RelayConfig, RelayStats, Transport};
 pub use server::Server;
 pub use sketch::Sketch;

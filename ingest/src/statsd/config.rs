@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::relay::RelayConfig;
 use crate::listen::{Listen, seconds};
 
 /// The `[statsd]` section of the configuration: where metrics come in, and how they are named when they go out.
@@ -79,6 +80,8 @@ pub struct StatsdConfig {
     /// A TCP connection that says nothing for so long is closed; whole seconds.
     #[serde(with = "seconds")]
     pub idle_timeout: Duration,
+    /// Other StatsD daemons that get every packet as well.
+    pub relay: Vec<RelayConfig>,
 }
 
 /// One `[[statsd.histogram]]`: counts of a timer's values between bounds.
@@ -144,6 +147,7 @@ impl Default for StatsdConfig {
             receive_buffer: 4 << 20,
             max_connections: 256,
             idle_timeout: Duration::from_secs(600),
+            relay: Vec::new(),
         }
     }
 }
@@ -157,6 +161,9 @@ pub enum StatsdConfigError {
     /// Bounds that do not ascend.
     #[error("statsd.histogram: the bins of `{0}` do not ascend")]
     Bins(String),
+    /// A relay's target that is no address.
+    #[error("statsd.relay: `{0}` is not HOST:PORT, as in 127.0.0.1:9125")]
+    Relay(String),
     /// A number outside its range.
     #[error("statsd.{key}: must be {range}")]
     Range {
@@ -179,6 +186,11 @@ impl StatsdConfig {
         if let Some(histogram) = self.histogram.iter().find(|histogram| !histogram.bounds().is_sorted_by(|a, b| a < b))
         {
             return Err(StatsdConfigError::Bins(histogram.metric.clone()));
+        }
+        let is_target =
+            |to: &str| to.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if let Some(relay) = self.relay.iter().find(|relay| !is_target(&relay.to)) {
+            return Err(StatsdConfigError::Relay(relay.to.clone()));
         }
         let ranges = [
             (

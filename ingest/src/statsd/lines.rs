@@ -31,7 +31,7 @@ pub(crate) async fn serve(mut stream: TcpStream, shared: Arc<Shared>, idle_timeo
         filled += n_bytes;
         let complete = memchr::memrchr(b'\n', &buffer[..filled]).map_or(0, |at| at + 1);
         if complete > 0 {
-            shared.aggregator().add_packet(&buffer[..complete]);
+            shared.take(&mut [&buffer[..complete]].into_iter());
             buffer.copy_within(complete..filled, 0);
             filled -= complete;
         }
@@ -41,6 +41,6 @@ pub(crate) async fn serve(mut stream: TcpStream, shared: Arc<Shared>, idle_timeo
         }
     }
     if filled > 0 {
-        shared.aggregator().add_packet(&buffer[..filled]);
+        shared.take(&mut [&buffer[..filled]].into_iter());
     }
 }

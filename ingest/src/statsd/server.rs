@@ -25,6 +25,7 @@ use super::{
     config::StatsdConfig,
     flush::{Flusher, Health},
     lines,
+    relay::{Relay, RelayStats},
     schedule::Schedule,
 };
 use crate::{
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     n_refused_points: AtomicU64,
     drops: Vec<Arc<Drops>>,
     health: Mutex<Health>,
+    relays: Vec<Relay>,
 }
 
 /// A clock that can be printed.
@@ -101,6 +103,20 @@ impl Shared {
         self.aggregator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds up what came in, under one lock held for as long as that takes, and hands it to the relays.
+    pub(crate) fn take(&self, packets: &mut dyn Iterator<Item = &[u8]>) {
+        if self.relays.is_empty() {
+            let mut aggregator = self.aggregator();
+            return packets.for_each(|packet| aggregator.add_packet(packet));
+        }
+        let packets: Vec<&[u8]> = packets.collect();
+        {
+            let mut aggregator = self.aggregator();
+            packets.iter().for_each(|packet| aggregator.add_packet(packet));
+        }
+        self.relays.iter().for_each(|relay| relay.send(packets.iter().copied()));
+    }
+
     pub(crate) fn count_long_line(&self) {
         self.n_long_lines.fetch_add(1, Ordering::Relaxed);
     }
@@ -137,6 +153,11 @@ impl Observer {
         self.0.stats()
     }
 
+    /// The relays' targets with their figures.
+    pub fn relays(&self) -> Vec<(String, RelayStats)> {
+        self.0.relays.iter().map(Relay::stats).collect()
+    }
+
     /// Whether the admin console has not said `health down`.
     pub fn is_healthy(&self) -> bool {
         self.0.healthy.load(Ordering::Relaxed)
@@ -150,6 +171,7 @@ pub struct Server {
     receivers: Vec<Receiver>,
     tcp: Option<TcpListener>,
     admin: Option<TcpListener>,
+    relaying: Vec<thread::JoinHandle<()>>,
 }
 
 impl Server {
@@ -181,6 +203,13 @@ impl Server {
             deletes: config.deletes(),
             gauges_max_ttl: config.gauges_max_ttl,
         };
+        let mut relays = Vec::new();
+        let mut relaying = Vec::new();
+        for relay in &config.relay {
+            let (relay, thread) = Relay::start(relay).map_err(ServeError::Thread)?;
+            relays.push(relay);
+            relaying.push(thread);
+        }
         let shared = Shared {
             config: config.clone(),
             healthy: AtomicBool::new(true),
@@ -194,8 +223,9 @@ impl Server {
             n_refused_points: AtomicU64::new(0),
             drops: receivers.iter().map(Receiver::drops).collect(),
             health: Mutex::default(),
+            relays,
         };
-        Ok(Self { shared: Arc::new(shared), sink, receivers, tcp, admin })
+        Ok(Self { shared: Arc::new(shared), sink, receivers, tcp, admin, relaying })
     }
 
     /// Where UDP is received.
@@ -223,18 +253,14 @@ impl Server {
     /// # Errors
     /// [`ServeError::Listen`] if a listener fails, [`ServeError::Thread`], and [`ServeError::Lost`] if the sink did not take the last flush.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServeError> {
-        let Self { shared, sink, receivers, tcp, admin } = self;
+        let Self { shared, sink, receivers, tcp, admin, relaying } = self;
         // Ends what this server started, also when it is one of its own parts that failed.
         let stop = stop.child_token();
         let mut parts = JoinSet::new();
         for receiver in receivers {
             let (shared, stop) = (Arc::clone(&shared), stop.clone());
             let receive = move || {
-                receiver.run(&stop, |packets| {
-                    // One lock for the batch, held for as long as it takes to add it up.
-                    let mut aggregator = shared.aggregator();
-                    packets.for_each(|packet| aggregator.add_packet(packet));
-                });
+                receiver.run(&stop, |packets| shared.take(packets));
             };
             let thread =
                 thread::Builder::new().name("statsd-receive".to_owned()).spawn(receive).map_err(ServeError::Thread)?;
@@ -285,7 +311,12 @@ impl Server {
             outcome
         };
         let outcome = time::timeout(DRAIN_TIMEOUT, drained).await.unwrap_or(Ok(()));
+        // Nothing comes in any more; what waits for other daemons goes while the last flush is written.
+        shared.relays.iter().for_each(Relay::end);
+        let relayed = task::spawn_blocking(move || relaying.into_iter().for_each(|thread| drop(thread.join())));
         let flushing = flushing.flush(schedule.last((shared.clock.0)())).await?;
+        // Their threads bound themselves; a panic in one is told by the panic itself.
+        let _ = time::timeout(DRAIN_TIMEOUT, relayed).await;
         match flushing.unsent.len() {
             0 => outcome,
             n_points => {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -28,6 +28,10 @@ impl Sink for Table {
             names.push(name.to_owned());
         }
         Ok(SeriesId(at as u32))
+    }
+
+    fn name(&self, series: SeriesId) -> Option<Arc<str>> {
+        Some(self.names.lock().unwrap().get(series.0 as usize)?.as_str().into())
     }
 
     fn append(&self, points: &[Point]) -> Result<Appended, SinkError> {

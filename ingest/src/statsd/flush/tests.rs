@@ -40,6 +40,10 @@ impl Sink for Table {
         Ok(Appended { n_appended: points.len(), n_refused: 0 })
     }
 
+    fn name(&self, series: SeriesId) -> Option<std::sync::Arc<str>> {
+        Some(self.names.lock().unwrap().get(series.0 as usize)?.as_str().into())
+    }
+
     fn wants_sketches(&self) -> bool {
         true
     }
