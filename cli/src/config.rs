@@ -6,12 +6,14 @@ use anyhow::{Context, anyhow, bail};
 use deployline_bus::BusConfig;
 use deployline_ingest::{
     carbon::CarbonConfig,
+    forward::ForwardConfig,
     hooks::{self, HookConfig},
+    remote_write::RemoteWriteConfig,
     statsd::StatsdConfig,
 };
 use deployline_notify::{ChannelConfig, NotifyConfig, RouteConfig};
 use deployline_schemas::signal::{Services, Signal, SignalKind, default_signals};
-use deployline_store::{StoreConfig, retention::RetentionRule};
+use deployline_store::{SourceConfig, StoreConfig, retention::RetentionRule};
 use deployline_web::WebConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -23,6 +25,9 @@ pub struct Config {
     pub web: WebConfig,
     pub statsd: StatsdConfig,
     pub carbon: CarbonConfig,
+    pub remote_write: RemoteWriteConfig,
+    pub forward: Vec<ForwardConfig>,
+    pub source: Vec<SourceConfig>,
     pub store: StoreConfig,
     pub bus: BusConfig,
     pub signal: Vec<Signal>,
@@ -64,6 +69,8 @@ impl Config {
     /// Refuses what is well formed and cannot work.
     fn check(&self) -> anyhow::Result<()> {
         self.statsd.check()?;
+        self.forward.iter().try_for_each(|forward| forward.check().map_err(|mistake| anyhow!(mistake)))?;
+        self.source.iter().try_for_each(|source| source.check().map_err(|mistake| anyhow!(mistake)))?;
         NotifyConfig { channels: self.channel.clone(), routes: self.route.clone() }.check()?;
         for hook in &self.hook {
             hooks::source(&hook.source).with_context(|| {

@@ -1,10 +1,10 @@
 //! Deployline's own counters: sent to its own StatsD port through the usual client, and those of the receivers, which
 //! `web` knows nothing of, served at `/metrics` beside its own.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use deployline_ingest::{carbon, door::Door, statsd};
-use deployline_store::Store;
+use deployline_ingest::{carbon, door::Door, forward, remote_write, statsd};
+use deployline_store::Federation;
 use deployline_web::exposition::Exposition;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -16,9 +16,11 @@ const PREFIX: &str = "deployline";
 #[derive(Clone)]
 pub struct Watched {
     pub door: Door,
-    pub store: Store,
+    pub store: Federation,
+    pub remote_write: Arc<remote_write::Intake>,
     pub statsd: statsd::server::Observer,
     pub carbon: carbon::server::Observer,
+    pub forwarded: Vec<Arc<forward::Queue>>,
 }
 
 /// One figure, without a label where it has no siblings: its name, what it is, what tells it from its siblings, and its value now.
@@ -101,7 +103,25 @@ impl Watched {
 
     fn receivers(&self) -> Vec<Figure> {
         let (statsd, carbon) = (self.statsd.stats(), self.carbon.stats());
-        vec![
+        let relayed = self.statsd.relays().into_iter().flat_map(|(to, stats)| {
+            [
+                Figure::total("statsd_relayed_packets", "StatsD packets relayed.", stats.n_sent).of("to", &to),
+                Figure::total("statsd_relay_drops", "StatsD packets not relayed.", stats.n_dropped).of("to", &to),
+            ]
+        });
+        let forwarded = self.forwarded.iter().flat_map(|queue| {
+            let (to, stats) = (queue.target(), queue.stats());
+            [
+                Figure::total("forward_points", "Datapoints forwarded.", stats.n_sent).of("to", to),
+                Figure::total("forward_drops", "Datapoints that a target did not get.", stats.n_dropped).of("to", to),
+                Figure::total("forward_failures", "Connections to a target that failed.", stats.n_failures)
+                    .of("to", to),
+                Figure::level("forward_waiting", "Datapoints that wait for a target.", stats.n_waiting as u64)
+                    .of("to", to),
+            ]
+        });
+        let samples = self.remote_write.stats();
+        let mut figures = vec![
             Figure::total("statsd_packets", "StatsD packets taken.", statsd.tally.n_packets),
             Figure::total("statsd_metrics", "StatsD metrics taken.", statsd.tally.n_metrics),
             Figure::total("statsd_bad_lines", "StatsD lines refused.", statsd.tally.n_bad.iter().sum()),
@@ -109,10 +129,29 @@ impl Watched {
             Figure::total("statsd_kernel_drops", "Packets that the kernel dropped.", statsd.n_kernel_drops),
             Figure::total("statsd_lost_points", "Datapoints lost, the store being away.", statsd.n_lost_points),
             Figure::level("statsd_names", "StatsD names known.", statsd.n_names as u64),
+            Figure::total("remote_write_points", "Prometheus samples taken.", samples.n_points),
+            Figure::total("remote_write_refused", "Prometheus samples refused.", samples.n_refused),
+            Figure::total("remote_write_bad_requests", "Remote writes refused as a whole.", samples.n_bad_requests),
             Figure::total("carbon_points", "Graphite datapoints taken.", carbon.n_points),
             Figure::total("carbon_bad_lines", "Graphite lines refused.", carbon.n_bad.iter().sum()),
             Figure::total("carbon_refused_connections", "Graphite connections refused.", carbon.n_refused_connections),
-        ]
+        ];
+        let mut onward: Vec<Figure> = relayed.chain(forwarded).collect();
+        for source in self.store.source_stats() {
+            let of = |figure: Figure| figure.of("url", &source.url);
+            onward.push(of(Figure::total("source_requests", "Requests to a source.", source.n_requests)));
+            onward.push(of(Figure::total("source_failures", "Requests to a source that failed.", source.n_failures)));
+            onward.push(of(Figure::total(
+                "source_passed_over",
+                "Names past a source's max_series.",
+                source.n_passed_over,
+            )));
+            onward.push(of(Figure::level("source_series", "Names known of a source.", source.n_series as u64)));
+        }
+        // Figures of one name stand together.
+        onward.sort_by_key(|figure| figure.name);
+        figures.extend(onward);
+        figures
     }
 }
 
@@ -120,6 +159,11 @@ impl Figure {
     /// A count since the start.
     fn total(name: &'static str, help: &'static str, value: u64) -> Self {
         Self { name, help, labels: Vec::new(), value, is_total: true }
+    }
+
+    /// The same, told from its siblings by a label.
+    fn of(self, label: &'static str, value: &str) -> Self {
+        Self { labels: vec![(label, value.to_owned())], ..self }
     }
 
     /// A level now.

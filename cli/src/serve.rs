@@ -8,14 +8,15 @@ use deployline_correlate::{Settings, live::Live};
 use deployline_ingest::{
     carbon,
     door::Door,
-    projector,
+    forward::{self, Forwarding},
+    projector, remote_write,
     sink::Sink,
     spool::{DEFAULT_SPOOL_BYTES, Spool},
     statsd,
 };
 use deployline_notify::Notifier;
 use deployline_schemas::time::{Clock, wall_clock};
-use deployline_store::{Catalog, Store};
+use deployline_store::{Catalog, Federation, Store};
 use deployline_web::{App, Parts};
 use tokio::{sync::broadcast, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -79,7 +80,22 @@ pub fn command(args: &args::Serve) -> anyhow::Result<()> {
 /// When a file cannot be opened or a port cannot be bound: nothing is left running then.
 pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Running> {
     let clock = wall_clock();
-    let Config { web, statsd, carbon, mut store, bus, signal, service, retention, hook, channel, route } = config;
+    let Config {
+        web,
+        statsd,
+        carbon,
+        remote_write: remote_write_config,
+        forward,
+        source,
+        mut store,
+        bus,
+        signal,
+        service,
+        retention,
+        hook,
+        channel,
+        route,
+    } = config;
     if !retention.is_empty() {
         store.retention = retention;
     }
@@ -87,6 +103,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make the data folder {}", data.display()))?;
     let bus = Bus::open(&bus, &data).await.context("cannot open the bus")?;
     let (store, catalog) = open_store(store, Arc::clone(&clock)).await?;
+    let series = Federation::new(store.clone(), &source, Arc::clone(&clock));
     let spool = Spool::open(&data.join("spool"), DEFAULT_SPOOL_BYTES).context("cannot open the spool")?;
     // Without any [[hook]] every source is taken unsigned, on loopback only; with one, what is configured.
     let open_door = hook.is_empty() && !web.is_exposed();
@@ -98,12 +115,22 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
 
     let (mut receivers, mut workers) = (JoinSet::new(), JoinSet::new());
     let stop_workers = CancellationToken::new();
-    let sink: Arc<dyn Sink> = Arc::new(store.clone());
+    let forwarding = Forwarding::new(Arc::new(store.clone()), &forward);
+    let forwarded = forwarding.queues().to_vec();
+    let sink: Arc<dyn Sink> = Arc::new(forwarding);
+    for queue in &forwarded {
+        let (queue, stop) = (Arc::clone(queue), stop_workers.clone());
+        workers.spawn(async move {
+            forward::run(queue, stop).await;
+            Ok(())
+        });
+    }
     let server = statsd::Server::bind(&statsd, Arc::clone(&sink), Arc::clone(&clock))?;
     let statsd_address = server.udp_address();
     let statsd_observer = server.observer();
     let stopping = stop.clone();
     receivers.spawn(async move { server.run(stopping).await.context("StatsD") });
+    let samples = Arc::new(remote_write::Intake::new(&remote_write_config, Arc::clone(&sink)));
     let server = carbon::Server::bind(&carbon, sink, Arc::clone(&clock), stop.clone())?;
     let carbon_address = server.line_address();
     let carbon_observer = server.observer();
@@ -112,7 +139,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
     let web_address = listener.local_addr()?;
     let bin_s = statsd.flush.as_secs() as i64;
     let settings = Settings { signals: signal, services: service, bin_s, ..Settings::default() };
-    let live = Live::new(bus.clone(), store.clone(), catalog.clone(), Arc::clone(&clock), settings.clone());
+    let live = Live::new(bus.clone(), series.clone(), catalog.clone(), Arc::clone(&clock), settings.clone());
     let stopping = stop_workers.clone();
     workers.spawn(async move { live.run(stopping).await.context("the correlator") });
     let notify = deployline_notify::NotifyConfig { channels: channel, routes: route };
@@ -133,8 +160,14 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
     }
     workers.spawn(keep_store(store.clone(), Arc::clone(&clock), stop_workers.clone()));
     workers.spawn(keep_bus(bus.clone(), Arc::clone(&clock), stop_workers.clone()));
-    let watched =
-        Watched { door: door.clone(), store: store.clone(), statsd: statsd_observer, carbon: carbon_observer };
+    let watched = Watched {
+        door: door.clone(),
+        store: series.clone(),
+        remote_write: Arc::clone(&samples),
+        statsd: statsd_observer,
+        carbon: carbon_observer,
+        forwarded,
+    };
     if let Some(address) = statsd_address {
         let (watched, stop) = (watched.clone(), stop_workers.clone());
         workers.spawn(async move {
@@ -144,10 +177,11 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
     }
     let parts = Parts {
         config: web,
-        store: store.clone(),
+        store: series,
         catalog,
         bus: bus.clone(),
         door,
+        remote_write: samples,
         changes,
         settings,
         clock,
