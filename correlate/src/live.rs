@@ -23,7 +23,7 @@ use deployline_schemas::{
     topic::{CATALOG_GROUP, Topic},
 };
 use deployline_store::{
-    Catalog, SeriesId, Store, StoreError,
+    Catalog, Federation, SeriesId, StoreError,
     catalog::{DeployQuery, IncidentQuery, MAX_PAGE},
 };
 use tokio_util::sync::CancellationToken;
@@ -70,7 +70,7 @@ pub struct Live {
 
 /// What runs on a blocking thread: the engine, and how far it has read.
 struct Reader {
-    store: Store,
+    store: Federation,
     catalog: Catalog,
     clock: Clock,
     engine: Engine,
@@ -84,7 +84,7 @@ struct Reader {
 
 impl Live {
     /// A driver of a new engine. Bins stay open for `min(2 s, one bin)` after their end.
-    pub fn new(bus: Bus, store: Store, catalog: Catalog, clock: Clock, settings: Settings) -> Self {
+    pub fn new(bus: Bus, store: Federation, catalog: Catalog, clock: Clock, settings: Settings) -> Self {
         let lateness_ms = (settings.bin_s * 1000).min(MAX_LATENESS.as_millis() as i64);
         let engine = Engine::new(Settings { lateness_ms, ..settings });
         let judged_until = UnixMillis(0);
@@ -196,6 +196,7 @@ impl Reader {
         self.read_deploys(judged_until)?;
         self.look_up_series();
         let first_s = judged_until.as_secs() - window::BINS as i64 * bin_s;
+        self.store.prefetch(self.read_until_s.keys().copied(), first_s, judged_until.as_secs() + 1);
         let mut by_stamp: BTreeMap<i64, Vec<(Arc<str>, f64)>> = BTreeMap::new();
         for (series, (name, read_until_s)) in &mut self.read_until_s {
             for (timestamp_s, value) in self.store.read(*series, first_s, judged_until.as_secs() + 1)?.iter() {
@@ -234,6 +235,16 @@ impl Reader {
         self.read_deploys(now)?;
         self.look_up_series();
         let late_s = LATE_BINS * self.engine.settings().bin_s;
+        // Other servers are asked for the series of one window together.
+        if self.store.has_sources() {
+            let mut windows: BTreeMap<i64, Vec<SeriesId>> = BTreeMap::new();
+            for (series, (_, read_until_s)) in &self.read_until_s {
+                windows.entry(*read_until_s - late_s).or_default().push(*series);
+            }
+            windows.into_iter().for_each(|(from_s, series)| {
+                self.store.prefetch(series.into_iter(), from_s, now.as_secs() + 1);
+            });
+        }
         for (series, (name, read_until_s)) in &mut self.read_until_s {
             // What was read before is read again: the same value changes nothing, another one replaces it.
             for (timestamp_s, value) in self.store.read(*series, *read_until_s - late_s, now.as_secs() + 1)?.iter() {

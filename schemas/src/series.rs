@@ -51,6 +51,22 @@ pub fn canonical(name: &str) -> Result<String, SeriesError> {
     Ok(tags.into_iter().fold(metric.to_owned(), |name, (tag, value)| format!("{name};{tag}={value}")))
 }
 
+/// Returns the name of what Prometheus calls `metric{label="value"}`: `metric;label=value`, labels sorted, empty ones left out.
+///
+/// What no series name may hold (white space, control characters, `;` in a value, a leading `~`) becomes `_`.
+pub fn of_labels<'a>(metric: &str, labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let clean = |text: &str| -> String {
+        text.chars().map(|c| if c == ';' || c.is_whitespace() || c.is_control() { '_' } else { c }).collect()
+    };
+    let mut labels: Vec<_> = labels.filter(|(_, value)| !value.is_empty()).collect();
+    labels.sort_unstable();
+    labels.into_iter().fold(clean(metric), |name, (label, value)| {
+        let value = clean(value);
+        let value = value.strip_prefix('~').map_or_else(|| value.clone(), |rest| format!("_{rest}"));
+        format!("{name};{label}={value}")
+    })
+}
+
 /// One value of one series. `timestamp_s` is Unix seconds, the end of the interval that the value speaks of.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Datapoint<'a> {
@@ -77,6 +93,14 @@ mod tests {
     fn tags_are_sorted_and_the_last_of_equal_names_wins() {
         assert_eq!(canonical("cpu;host=a;env=p;host=b").unwrap(), "cpu;env=p;host=b");
         assert_eq!(canonical("stats.checkout.errors").unwrap(), "stats.checkout.errors");
+    }
+
+    #[test]
+    fn labels_become_tags() {
+        let labels = [("job", "a b;c"), ("empty", ""), ("instance", "~h:9")];
+        let name = of_labels("up", labels.into_iter());
+        assert_eq!(name, "up;instance=_h:9;job=a_b_c");
+        assert_eq!(canonical(&name).as_deref(), Ok(name.as_str()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One level of the tree of names, as a glob finds it.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// What a pattern finds in the tree of names: for each node at its depth the path down to it and the last part, without a
 /// text of its own for each. Twelve bytes a node, so that a million names are listed in milliseconds.
@@ -45,6 +45,25 @@ impl Node<'_> {
 }
 
 impl Level {
+    /// The level of paths, each with whether it is a series, in their order.
+    pub(crate) fn of_paths(paths: &[(String, bool)]) -> Self {
+        let mut level = Self::default();
+        let mut known: HashMap<&str, u32> = HashMap::new();
+        for (path, is_leaf) in paths {
+            let (parent, part) = path.rsplit_once('.').unwrap_or(("", path));
+            if level.parents.last().is_none_or(|last| **last != *parent) {
+                level.parents.push(parent.into());
+            }
+            let part = *known.entry(part).or_insert_with(|| {
+                level.parts.push(part.into());
+                level.parts.len() as u32 - 1
+            });
+            let part = part | if *is_leaf { LEAF } else { 0 };
+            level.entries.push(Entry { parent: level.parents.len() as u32 - 1, part });
+        }
+        level
+    }
+
     /// How many nodes there are.
     pub fn len(&self) -> usize {
         self.entries.len()

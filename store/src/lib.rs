@@ -36,6 +36,8 @@ mod block;
 
 pub mod store;
 
+pub mod sources;
+
 pub mod catalog;
 
 pub use catalog::Catalog;
@@ -43,4 +45,5 @@ pub use config::StoreConfig;
 pub use error::StoreError;
 pub use level::Level;
 pub use point::{Appended, Columns, Point, SeriesId};
+pub use sources::{Federation, SourceConfig, SourceKind, SourceStats};
 pub use store::{Maintained, Stats, Store};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use deployline_bus::Bus;
 use deployline_correlate::Settings;
-use deployline_ingest::{door::Door, projector::Change};
+use deployline_ingest::{door::Door, projector::Change, remote_write};
 use deployline_schemas::time::Clock;
-use deployline_store::{Catalog, Store};
+use deployline_store::{Catalog, Federation};
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
@@ -25,14 +25,16 @@ pub type Collector = Arc<dyn Fn(&mut Exposition) + Send + Sync>;
 pub struct Parts {
     /// The `[web]` section.
     pub config: WebConfig,
-    /// The series.
-    pub store: Store,
+    /// The series, ours and those of other servers.
+    pub store: Federation,
     /// Deploys and incidents.
     pub catalog: Catalog,
     /// For `/readyz`.
     pub bus: Bus,
     /// Takes hooks and deploys in.
     pub door: Door,
+    /// Takes Prometheus' samples in.
+    pub remote_write: Arc<remote_write::Intake>,
     /// What the projector has applied, for `/api/v1/stream`.
     pub changes: broadcast::Sender<Change>,
     /// What series mean, who calls whom, and how the correlator judges.

@@ -13,7 +13,7 @@ use deployline_schemas::{
     signal::{Services, Signal},
 };
 use deployline_store::{
-    Catalog, Store, StoreError,
+    Catalog, Federation, StoreError,
     catalog::{DeployQuery, IncidentQuery, MAX_PAGE, Page},
 };
 
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A view of store and catalog for one request.
 #[derive(Clone)]
 pub struct Library {
-    store: Store,
+    store: Federation,
     catalog: Catalog,
     /// What series mean.
     pub signals: Vec<Signal>,
@@ -102,7 +102,7 @@ impl Library {
     }
 
     /// The store of series.
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &Federation {
         &self.store
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deployline_store::{Level, Store};
+use deployline_store::{Federation, Level};
 use warp::{http::HeaderMap, reply::Response};
 
 use super::{json, scripted, tags::names};
@@ -134,7 +134,7 @@ pub async fn expand(app: App, headers: HeaderMap, query: Query) -> Result<Respon
     scripted(&query, &headers, expanded.await?)
 }
 
-fn paths(store: &Store, pattern: &str, leaves_only: bool) -> BTreeSet<String> {
+fn paths(store: &Federation, pattern: &str, leaves_only: bool) -> BTreeSet<String> {
     store.find(pattern).iter().filter(|node| node.is_leaf || !leaves_only).map(|node| node.path()).collect()
 }
 

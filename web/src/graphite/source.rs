@@ -69,6 +69,8 @@ impl<'l> StoreSource<'l> {
         let mut columns: HashMap<Arc<str>, Columns> = HashMap::new();
         // Past the limit the evaluator refuses by their number alone.
         if matched.len() <= self.limits.series {
+            let (first_s, end_s) = (from_s.saturating_add(1), until_s.saturating_add(1));
+            self.library.store().prefetch(matched.iter().map(|(series, _)| *series), first_s, end_s);
             self.weigh(&matched, from_s, until_s)?;
             let mut n_points = 0;
             for (series, name) in &matched {
@@ -124,8 +126,9 @@ impl Source for StoreSource<'_> {
     }
 
     fn find_tagged(&self, expressions: &[String], from_s: i64, until_s: i64) -> Result<Vec<Metric>, SourceError> {
-        let expressions = Expression::parse_all(expressions).map_err(ReadError::Expression)?;
-        Ok(self.metrics(tagged(self.library.store(), &expressions), from_s, until_s)?)
+        let parsed = Expression::parse_all(expressions).map_err(ReadError::Expression)?;
+        let store = self.library.store();
+        Ok(self.metrics(store.find_tagged(tagged(store, &parsed), expressions), from_s, until_s)?)
     }
 
     fn read(&self, metric: &Metric, from_s: i64, until_s: i64) -> Result<Vec<f64>, SourceError> {
