@@ -19,3 +19,7 @@ pub mod sink;
 pub mod statsd;
 
 pub mod carbon;
+
+pub mod forward;
+
+pub mod remote_write;

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use deployline_bus::{Bus, BusConfig};
 use deployline_correlate::{Engine, Settings};
-use deployline_ingest::door::Door;
+use deployline_ingest::{
+    door::Door,
+    remote_write::{Intake, RemoteWriteConfig},
+};
 use deployline_schemas::{Deploy, DeployEvent, UnixMillis, incident::IncidentState, signal::Service, time::wall_clock};
 use deployline_store::{Catalog, Point, Store, StoreConfig};
 use deployline_web::{App, Parts, WebConfig};
@@ -33,7 +36,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = WebConfig { listen, base_url: format!("http://{listen}"), ..WebConfig::default() };
     let (changes, _) = broadcast::channel(64);
     let door = Door::new(bus.clone(), vec![], true, None);
-    let parts = Parts { config, store, catalog, bus, door, changes, settings, clock, collectors: vec![] };
+    let samples = Intake::new(&RemoteWriteConfig::default(), std::sync::Arc::new(store.clone())).into();
+    let parts = Parts {
+        config,
+        store: store.into(),
+        remote_write: samples,
+        catalog,
+        bus,
+        door,
+        changes,
+        settings,
+        clock,
+        collectors: vec![],
+    };
     let stop = CancellationToken::new();
     let listener = deployline_web::listen(listen).await?;
     println!("http://{listen}/");

@@ -42,6 +42,8 @@ mod graph;
 
 mod graphite;
 
+mod remote_write;
+
 mod stream;
 
 mod health;

@@ -243,6 +243,7 @@ fn route_of(method: &Method, path: &str) -> &'static str {
             "hooks"
         }
         ("metrics" | "healthz" | "readyz", None, None) => "operations",
+        ("api", Some("v1"), Some("write")) => "remote_write",
         ("assets", _, _) => "assets",
         _ => "other",
     }

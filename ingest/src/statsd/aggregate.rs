@@ -191,7 +191,8 @@ impl Aggregator {
     #[inline]
     pub fn add(&mut self, metric: &Metric<'_>) {
         let taken = match metric.sample {
-            Sample::Counter(value) => self.add_counter(metric.key, value / metric.rate),
+            // The product that Etsy's daemon takes: a quotient differs from it in the last bit.
+            Sample::Counter(value) => self.add_counter(metric.key, value * metric.rate.recip()),
             Sample::Timer(value) => self.add_timer(metric.key, value, metric.rate),
             Sample::Gauge(level) => self.set_gauge(metric.key, |_| level),
             Sample::GaugeDelta(delta) => self.set_gauge(metric.key, |level| level + delta),

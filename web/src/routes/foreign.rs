@@ -1,7 +1,7 @@
 //! Other systems' paths that bring deploys, and ours for those that could not be understood.
 
 use super::*;
-use crate::{foreign, quarantine};
+use crate::{foreign, quarantine, remote_write};
 
 /// Grafana's, Datadog's and Honeycomb's paths, and CloudEvents.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
@@ -35,9 +35,23 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
             let incoming = Incoming { name: "cloudevents".to_owned(), ..incoming };
             answer(async move { hooks::receive(&app, incoming).await })
         });
+    let samples = warp::path!("api" / "v1" / "write")
+        .and(post().untuple_one())
+        .and_then(|app, incoming| answer(remote_write::receive(app, incoming)));
     let grafana = annotation.or(graphite_annotation).unify().or(annotations).unify().boxed();
     let datadog = datadog_event.or(datadog_deployment).unify().boxed();
-    grafana.or(datadog).unify().or(marker).unify().or(cloud_events).unify().or(quarantined(app)).unify().boxed()
+    grafana
+        .or(datadog)
+        .unify()
+        .or(marker)
+        .unify()
+        .or(cloud_events)
+        .unify()
+        .or(samples)
+        .unify()
+        .or(quarantined(app))
+        .unify()
+        .boxed()
 }
 
 fn quarantined(app: &App) -> BoxedFilter<(Response,)> {

@@ -9,6 +9,7 @@ use deployline_correlate::Settings;
 use deployline_ingest::{
     door::Door,
     projector::{self, Change},
+    remote_write::{Intake, RemoteWriteConfig},
 };
 use deployline_schemas::{Incident, UnixMillis};
 use deployline_store::{Catalog, Point, Store, StoreConfig};
@@ -34,9 +35,12 @@ impl Shop {
         let clock: deployline_schemas::time::Clock = std::sync::Arc::new(move || now);
         let bus = Bus::open(&BusConfig::default(), dir.path()).await.unwrap();
         let (changes, _) = broadcast::channel(4);
+        let store = Store::open(&StoreConfig::in_dir(dir.path().join("store")), clock.clone()).unwrap();
+        let samples = Intake::new(&RemoteWriteConfig::default(), std::sync::Arc::new(store.clone()));
         let parts = Parts {
             config,
-            store: Store::open(&StoreConfig::in_dir(dir.path().join("store")), clock.clone()).unwrap(),
+            store: store.into(),
+            remote_write: samples.into(),
             catalog: Catalog::open(dir.path()).unwrap(),
             door: Door::new(bus.clone(), vec![], true, None),
             bus,
