@@ -30,6 +30,9 @@ pub mod github;
 pub mod traffic;
 
 pub mod load;
+pub mod graphite;
+
+pub mod original;
 
 pub mod shop;
 

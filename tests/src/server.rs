@@ -69,11 +69,15 @@ pub struct Settings {
     pub flush_s: u64,
     /// Where alerts go, as a Slack-compatible webhook.
     pub webhook: Option<String>,
+    /// Further lines of `[statsd]`.
+    pub statsd: String,
+    /// Further sections.
+    pub sections: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { bus: Bus::Embedded, flush_s: 10, webhook: None }
+        Self { bus: Bus::Embedded, flush_s: 10, webhook: None, statsd: String::new(), sections: String::new() }
     }
 }
 
@@ -351,6 +355,7 @@ udp = "{statsd}"
 tcp = "off"
 admin = "{console}"
 flush = "{flush_s}s"
+{statsd_lines}
 [carbon]
 line = "{carbon}"
 pickle = "off"
@@ -361,6 +366,7 @@ source = "github"
 secret = "env:GITHUB_SECRET"
 "#,
         flush_s = settings.flush_s,
+        statsd_lines = settings.statsd,
     );
     if let Bus::Kafka { broker, prefix } = &settings.bus {
         text += &format!("[bus]\nkind = \"kafka\"\nbrokers = [\"{broker}\"]\nprefix = \"{prefix}\"\n");
@@ -369,5 +375,5 @@ secret = "env:GITHUB_SECRET"
         text += &format!("[[channel]]\nname = \"push\"\nkind = \"slack\"\nurl = \"{url}\"\n");
         text += "[[route]]\nmatch = { environment = \"production\" }\nto = [\"push\"]\n";
     }
-    text
+    text + &settings.sections
 }

@@ -41,7 +41,7 @@ impl Shop {
     /// When the server does not get ready, or a client is not set up.
     pub fn open(bus: Bus, seed: u64) -> anyhow::Result<Self> {
         let chat = Receiver::listen()?;
-        let settings = Settings { bus, flush_s: FLUSH_S, webhook: Some(chat.url()) };
+        let settings = Settings { bus, flush_s: FLUSH_S, webhook: Some(chat.url()), ..Settings::default() };
         let server = Server::start(&settings)?;
         let until_s = now().as_secs();
         fill_in_the_past(
