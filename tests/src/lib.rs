@@ -30,6 +30,7 @@ pub mod github;
 pub mod traffic;
 
 pub mod load;
+
 pub mod graphite;
 
 pub mod original;

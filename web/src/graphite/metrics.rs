@@ -156,7 +156,7 @@ pub async fn index(app: App, headers: HeaderMap, query: Query) -> Result<Respons
 #[cfg(test)]
 mod tests {
     use deployline_schemas::time::wall_clock;
-    use deployline_store::StoreConfig;
+    use deployline_store::{Store, StoreConfig};
 
     use super::*;
 
