@@ -41,7 +41,9 @@ impl Told {
         match state {
             IncidentState::Confirmed => Some(Told::Regressed),
             IncidentState::Recovered => Some(Told::Recovered),
-            IncidentState::Suspected | IncidentState::Expected | IncidentState::Wrong => None,
+            IncidentState::Suspected | IncidentState::Persisting | IncidentState::Expected | IncidentState::Wrong => {
+                None
+            }
         }
     }
 }
@@ -234,7 +236,7 @@ pub fn change(deploy: &Deploy) -> String {
     };
     let kind = match deploy.kind {
         Kind::Deploy if !versions.is_empty() => "",
-        kind => kind_word(kind),
+        kind => kind.word(),
     };
     brief(&format!("{} {kind}{versions}", deploy.service), MAX_WORDS)
 }
@@ -242,18 +244,6 @@ pub fn change(deploy: &Deploy) -> String {
 /// One line of at most `limit` characters.
 fn brief(text: &str, limit: usize) -> String {
     figures::clip(&figures::one_line(text), limit)
-}
-
-/// A kind of deploy in a word.
-pub fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Deploy => "deploy",
-        Kind::Rollback => "rollback",
-        Kind::Config => "config",
-        Kind::Flag => "flag",
-        Kind::Migration => "migration",
-        Kind::Infra => "infra",
-    }
 }
 
 #[cfg(test)]

@@ -85,13 +85,7 @@ pub fn between(from: UnixMillis, until: UnixMillis) -> Duration {
     Duration::from_millis(u64::try_from(until.0.saturating_sub(from.0)).unwrap_or(0))
 }
 
-/// A revision as people abbreviate it: a hexadecimal hash to 7 digits, anything else as it is.
-pub fn revision(version: &str) -> &str {
-    match version.len() >= 12 && version.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        true => &version[..7],
-        false => version,
-    }
-}
+pub use deployline_schemas::deploy::short_revision as revision;
 
 /// `text` cut to at most `limit` characters, an ellipsis the last of them where something was cut.
 pub fn clip(text: &str, limit: usize) -> String {

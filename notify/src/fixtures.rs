@@ -45,6 +45,7 @@ pub fn confirmed() -> Incident {
     let onset = Onset { at: at("14:02:10"), earliest: at("14:02:00"), latest: at("14:02:30") };
     let suspect = |id: Option<&str>, probability, text: &str| Suspect {
         deploy_id: id.map(str::to_owned),
+        name: None,
         probability,
         evidence: vec![Evidence { kind: "timing".to_owned(), log_odds: 2.1, text: text.to_owned() }],
     };
@@ -95,6 +96,7 @@ pub fn confirmed() -> Incident {
             suspect(None, 0.02, "no deploy"),
         ],
         mended_by: None,
+        feedback: Vec::new(),
         summary: "checkout error ratio rose".to_owned(),
     }
 }

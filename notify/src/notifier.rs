@@ -39,7 +39,7 @@ use crate::{
     alert::{self, Alert},
     attempt::{self, Outcome},
     config::{ChannelConfig, ChannelKind, NotifyConfig},
-    error::NotifyError,
+    error::{NotifyError, chain},
     ledger::{Delivery, Ledger, Settlement, Standing},
     routing, slack, webhook,
 };
@@ -389,12 +389,6 @@ async fn dead_letter(bus: &Bus, reason: &str, problem: &str, letter: &serde_json
         }
         Err(source) => Err(NotifyError::Bus { doing: "writing a dead letter", source }),
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

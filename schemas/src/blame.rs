@@ -9,6 +9,9 @@ use crate::time::UnixMillis;
 pub struct Suspect {
     /// The deploy; `None` stands for "none of the deploys".
     pub deploy_id: Option<String>,
+    /// What people call it, as in `checkout 9bc1f2e`; `None` beside no deploy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The belief that this is the cause, `0.0..=1.0`. Over all suspects of one answer they sum to 1.
     pub probability: f64,
     /// What speaks for and against it, strongest first.

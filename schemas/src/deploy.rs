@@ -78,6 +78,9 @@ pub struct Commit {
     /// Where it can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The files that it touched, where the sender says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
 }
 
 /// A deploy event as it arrives, version 1: only `service` and a time are required.
@@ -318,7 +321,45 @@ fn natural_id(
     digest[..8].iter().fold("d-".to_owned(), |id, byte| id + &format!("{byte:02x}"))
 }
 
+/// A revision as people abbreviate it: a hexadecimal hash to 7 digits, anything else as it is.
+pub fn short_revision(version: &str) -> &str {
+    match version.len() >= 12 && version.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => &version[..7],
+        false => version,
+    }
+}
+
+impl Kind {
+    /// The kind in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Deploy => "deploy",
+            Kind::Rollback => "rollback",
+            Kind::Config => "config",
+            Kind::Flag => "flag",
+            Kind::Migration => "migration",
+            Kind::Infra => "infra",
+        }
+    }
+}
+
 impl Deploy {
+    /// What people call it: the service and its new version, with the kind where it is no plain deploy. As in `checkout 9bc1f2e`,
+    /// `checkout rollback 3f2a771`, `search flag`.
+    pub fn name(&self) -> String {
+        let kind = if self.kind == Kind::Deploy && self.version.is_some() { "" } else { self.kind.word() };
+        let parts = [self.service.as_str(), kind, self.version.as_deref().map_or("", short_revision)];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The same with who shipped it, as in `checkout 9bc1f2e by ana`.
+    pub fn name_with_actor(&self) -> String {
+        match &self.actor {
+            Some(actor) => format!("{} by {actor}", self.name()),
+            None => self.name(),
+        }
+    }
+
     /// The key of its records on the bus: one service in one environment keeps its order.
     pub fn key(&self) -> String {
         format!("{}/{}", self.service, self.environment)

@@ -12,6 +12,10 @@ pub mod signal;
 
 pub mod incident;
 
+pub mod pattern;
+
+pub mod silence;
+
 pub mod blame;
 
 pub mod cloudevent;
@@ -20,4 +24,5 @@ pub mod topic;
 
 pub use deploy::{Deploy, DeployEvent};
 pub use incident::Incident;
+pub use silence::Silence;
 pub use time::UnixMillis;

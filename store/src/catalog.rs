@@ -1,13 +1,14 @@
-//! The catalog: deploys, incidents, what was told to whom and how far consumers are, in SQLite.
+//! The catalog: deploys, incidents, silences, what was told to whom and how far consumers are, in SQLite.
 //!
 //! One connection writes, a few read; in SQLite's WAL mode none of them waits for the other. Everything here can be
-//! rebuilt from the bus, except deliveries and checkpoints.
+//! rebuilt from the bus, except silences, deliveries and checkpoints.
 
 mod deliveries;
 mod deploys;
 mod incidents;
 mod migrate;
 mod page;
+mod silences;
 
 use std::{
     path::Path,
@@ -23,6 +24,7 @@ pub use deploys::{Applied, DeployQuery};
 pub use incidents::IncidentQuery;
 pub use page::{MAX_PAGE, Page};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+pub use silences::{MAX_SILENCES, SilenceQuery};
 
 use crate::error::{IoContext, StoreError};
 

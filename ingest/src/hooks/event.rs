@@ -81,7 +81,13 @@ pub(super) fn first_line(text: &str) -> &str {
 
 /// A commit, its message cut to the first line.
 pub(super) fn commit(id: &str, author: Option<String>, message: Option<&str>, url: Option<String>) -> Commit {
-    Commit { id: id.to_owned(), author, message: message.map(|text| first_line(text).to_owned()), url }
+    Commit {
+        id: id.to_owned(),
+        author,
+        message: message.map(|text| first_line(text).to_owned()),
+        url,
+        paths: Vec::new(),
+    }
 }
 
 /// Applies the configuration and the rules of [`super`] to what a module read.

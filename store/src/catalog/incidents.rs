@@ -137,12 +137,15 @@ impl Catalog {
         Ok(page(items?, limit, |incident| Cursor { at: incident.opened_at, id: incident.id.clone() }))
     }
 
-    /// The incidents that are suspected or confirmed, first opened first: what a correlator starts from.
+    /// The incidents that are not over, first opened first: what a correlator starts from.
     ///
     /// # Errors
     /// [`StoreError::Catalog`], [`StoreError::CatalogRow`].
     pub fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
-        self.bodies("SELECT body FROM incidents WHERE state IN ('suspected', 'confirmed') ORDER BY opened_at, id", &[])
+        self.bodies(
+            "SELECT body FROM incidents WHERE state IN ('suspected', 'confirmed', 'persisting') ORDER BY opened_at, id",
+            &[],
+        )
     }
 
     fn bodies(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<Vec<Incident>, StoreError> {

@@ -1,4 +1,5 @@
 use deployline_schemas::{
+    Silence,
     blame::Onset,
     deploy::{Deploy, DeployEvent, Kind},
     incident::{Incident, IncidentState},
@@ -173,6 +174,7 @@ fn incident(id: &str, revision: u32, state: IncidentState, opened_s: i64, ended_
         signals: Vec::new(),
         suspects: Vec::new(),
         mended_by: None,
+        feedback: Vec::new(),
         summary: format!("revision {revision}"),
     }
 }
@@ -347,4 +349,38 @@ fn a_batch_reads_its_own_writes_and_fails_whole() {
     });
     assert!(failed.is_err());
     assert_eq!(catalog.deploy("a").unwrap(), None);
+}
+
+#[test]
+fn silences_are_kept_changed_and_found_while_they_hold() {
+    let (_dir, catalog) = catalog();
+    let silence = |id: &str, from, until| Silence {
+        id: id.to_owned(),
+        service: Some("check*".to_owned()),
+        environment: None,
+        deploy_id: None,
+        from: UnixMillis::from_secs(from),
+        until: UnixMillis::from_secs(until),
+        by: Some("ana".to_owned()),
+        note: None,
+        created_at: UnixMillis::from_secs(from),
+    };
+    catalog.put_silence(&silence("one", 100, 200)).unwrap();
+    catalog.put_silence(&silence("two", 150, 300)).unwrap();
+    let at = |second| {
+        let found = catalog.silences_at(UnixMillis::from_secs(second)).unwrap();
+        found.into_iter().map(|silence| silence.id).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (at(99), at(120), at(160), at(250)),
+        (vec![], vec!["one".to_owned()], vec!["two".to_owned(), "one".to_owned()], vec!["two".to_owned()])
+    );
+    catalog.put_silence(&Silence { until: UnixMillis::from_secs(160), ..silence("two", 150, 300) }).unwrap();
+    assert_eq!(at(170), ["one"]);
+    assert_eq!(catalog.silence("two").unwrap().unwrap().until, UnixMillis::from_secs(160));
+    assert_eq!(catalog.silence("three").unwrap(), None);
+    let query = SilenceQuery { limit: 1, ..SilenceQuery::default() };
+    let first = catalog.silences(&query).unwrap();
+    let second = catalog.silences(&SilenceQuery { cursor: first.next, ..query }).unwrap();
+    assert_eq!((first.items[0].id.as_str(), second.items[0].id.as_str(), second.next), ("two", "one", None));
 }
