@@ -12,7 +12,7 @@ use deployline_schemas::{
 };
 
 use crate::{
-    explain,
+    explain::{self, accused, clock, headline},
     grid::{AGES, N_AGES, PerAge},
     lag::Exposure,
     reading::{Look, Reading, usual_step},
@@ -203,11 +203,9 @@ impl Inquiry<'_> {
 
     fn found(&self, finding: Finding) -> Blame {
         let verdict = self.reading.verdict(&finding.effect);
-        let what = movement(&finding.effect);
-        let since = clock(finding.onset.at, self.question.now);
         let who = self.culprit(&finding);
         Blame {
-            summary: format!("{} {what} since {since}: {who}", self.reading.title()),
+            summary: headline(&self.reading.title(), &finding.effect, finding.onset, self.question.now, &who),
             onset: Some(finding.onset),
             effect: Some(finding.effect),
             suspects: finding.suspects,
@@ -220,20 +218,8 @@ impl Inquiry<'_> {
         // Too many deploys to list is not "no deploy".
         let crowd = first.deploy_id.is_none() && finding.unlisted > 0.5 * first.probability;
         match finding.suspects.iter().find(|suspect| suspect.deploy_id.is_some()).filter(|_| crowd) {
-            Some(likeliest) => format!("one of many deploys, likeliest {}", self.who(likeliest)),
-            None => self.who(first),
-        }
-    }
-
-    fn who(&self, suspect: &Suspect) -> String {
-        let percent = format!("{:.0} %", (100.0 * suspect.probability).min(99.0));
-        let known = |id: &String| self.question.deploys.iter().find(|deploy| deploy.id == *id);
-        match suspect.deploy_id.as_ref().and_then(known) {
-            Some(deploy) => {
-                let by = deploy.actor.as_ref().map_or_else(String::new, |actor| format!(" by {actor}"));
-                format!("{} {}{by}, {percent}", deploy.service, deploy.version.as_ref().unwrap_or(&deploy.id))
-            }
-            None => format!("no deploy explains it, {percent}"),
+            Some(likeliest) => format!("one of many deploys, likeliest {}", accused(likeliest)),
+            None => accused(first),
         }
     }
 
@@ -363,6 +349,7 @@ impl Inquiry<'_> {
             .iter()
             .map(|(place, probability)| Suspect {
                 deploy_id: Some(candidates[*place].exposure.deploy().id.clone()),
+                name: Some(candidates[*place].exposure.deploy().name_with_actor()),
                 probability: *probability,
                 evidence: self.evidence(belief, *place, &candidates[*place], onsets, end),
             })
@@ -387,7 +374,7 @@ impl Inquiry<'_> {
                 text: format!("{} further deploys share {:.1} % of all", further.len() + others.n, 100.0 * unlisted),
             });
         }
-        suspects.push(Suspect { deploy_id: None, probability: none, evidence });
+        suspects.push(Suspect { deploy_id: None, name: None, probability: none, evidence });
         suspects.sort_by(|a, b| b.probability.total_cmp(&a.probability).then_with(|| a.deploy_id.cmp(&b.deploy_id)));
         (suspects, unlisted)
     }
@@ -448,7 +435,7 @@ impl Inquiry<'_> {
                 log_odds: 20.0,
                 text: format!(
                     "{} began {:.0} s after the change, so it is ruled out",
-                    deploy.id,
+                    deploy.name(),
                     deploy.started_at.as_secs_f64() - onset.at.as_secs_f64()
                 ),
             })
@@ -472,33 +459,6 @@ pub(crate) fn is_clear(effect: &Effect) -> bool {
     }
     let large = effect.factor >= LEAST_FACTOR || effect.factor <= 1.0 / LEAST_FACTOR;
     large && (effect.low > 1.0 || effect.high < 1.0)
-}
-
-/// An effect as said in chat: "up 12.1x (9.8-14.9)", "down 18 % (12-24 %)", "up by 3.2 from 0".
-pub(crate) fn movement(effect: &Effect) -> String {
-    let word = if effect.after >= effect.before { "up" } else { "down" };
-    if effect.before.abs() < 1e-9 {
-        return format!("{word} by {:.3} from 0", (effect.after - effect.before).abs());
-    }
-    if effect.factor >= 2.0 {
-        format!("{word} {:.1}x ({:.1}-{:.1})", effect.factor, effect.low, effect.high)
-    } else if effect.factor <= 0.5 {
-        format!("{word} to {:.2}x ({:.2}-{:.2})", effect.factor, effect.low, effect.high)
-    } else {
-        let percent = |factor: f64| 100.0 * (factor - 1.0).abs();
-        let (least, most) = if effect.factor >= 1.0 { (effect.low, effect.high) } else { (effect.high, effect.low) };
-        format!("{word} {:.0} % ({:.0}-{:.0} %)", percent(effect.factor), percent(least), percent(most))
-    }
-}
-
-/// A moment as said in chat: the time of day, with the date if it was not today.
-pub(crate) fn clock(at: UnixMillis, now: UnixMillis) -> String {
-    let (at, now) = (at.to_string(), now.to_string());
-    match (at.get(..10), now.get(..10), at.get(11..19)) {
-        (Some(day), Some(today), Some(time)) if day == today => format!("{time} UTC"),
-        (Some(day), _, Some(time)) => format!("{day} {time} UTC"),
-        _ => at,
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The engine: takes deploys and datapoints in any order, and says what changed when told the time.
 
+mod lifecycle;
+
 use std::collections::{BTreeMap, HashMap};
 
 use deployline_schemas::{
@@ -12,6 +14,7 @@ use deployline_schemas::{
 
 use crate::{
     calibration::calibrated,
+    engine::lifecycle::{SUSPECTED, Suspected, Suspicions},
     explain,
     grid::{AGES, PerAge},
     incidents::{Book, Opening},
@@ -84,6 +87,7 @@ pub struct Engine {
     deploys: BTreeMap<(UnixMillis, String), Deploy>,
     starts: HashMap<String, UnixMillis>,
     book: Book,
+    suspicions: Suspicions,
     /// One past the newest judged bin; `None` before the first.
     judged: Option<i64>,
     first_bin: Option<i64>,
@@ -111,6 +115,7 @@ impl Engine {
             deploys: BTreeMap::new(),
             starts: HashMap::new(),
             book: Book::default(),
+            suspicions: Suspicions::default(),
             judged: None,
             first_bin: None,
             usual: Default::default(),
@@ -181,6 +186,7 @@ impl Engine {
 
     /// Takes the incidents as they were told before a restart, in place of the engine's own, so that nothing is told twice.
     pub fn restore(&mut self, incidents: Vec<Incident>) {
+        self.restore_suspicions(&incidents);
         self.book.restore(incidents, self.settings.bin_s);
     }
 
@@ -259,11 +265,13 @@ impl Engine {
     fn judge(&mut self, end: i64, told: &mut Vec<Incident>) {
         let now = UnixMillis(end * self.settings.bin_s * 1000 + self.settings.lateness_ms);
         self.measure(end);
+        self.persist(end, now, told);
         self.hold_open(end);
         let deploys = std::mem::take(&mut self.deploys);
         self.look_for_recovery(end, now, &deploys, told);
         self.look_for_changes(end, now, &deploys, told);
         self.deploys = deploys;
+        self.forget_suspicions(end, now, told);
         self.book.trim(self.settings.max_incidents);
     }
 
@@ -578,7 +586,9 @@ impl Engine {
                 }
                 let mut suspects = self.suspects(posterior, candidates, &first.onsets, end);
                 calibrate(&mut suspects, age);
+                let suspicion = self.suspicions.confirm(&deploy.id);
                 let opening = Opening {
+                    suspicion,
                     service: self.watched[place].name.clone(),
                     environment: deploy.environment.clone(),
                     at: now,
@@ -590,6 +600,25 @@ impl Engine {
                 };
                 self.tell(opening, told);
                 true
+            }
+            Cause::Deploy(index) if age >= LEAST_AGE && probability >= SUSPECTED => {
+                let signals = self.moved(place, end, onset_bin, &onset);
+                if self.is_usual(&signals, end) {
+                    return false;
+                }
+                let deploy = candidates[index].exposure.deploy();
+                let mut suspects = self.suspects(posterior, candidates, &first.onsets, end);
+                calibrate(&mut suspects, age);
+                let suspected = Suspected {
+                    deploy_id: deploy.id.clone(),
+                    service: self.watched[place].name.clone(),
+                    environment: deploy.environment.clone(),
+                    onset,
+                    suspects,
+                    signals: signals.into_iter().map(|(signal, _)| signal).collect(),
+                };
+                self.suspect(suspected, end, now, told);
+                false
             }
             Cause::Global if age >= LEAST_AGE && probability >= self.settings.alert_probability => {
                 let mut moved = self.moved(place, end, onset_bin, &onset);
@@ -654,6 +683,7 @@ impl Engine {
         }
         let suspects = self.suspects(posterior, candidates, &posterior.first().onsets, end);
         let opening = Opening {
+            suspicion: None,
             service: self.watched[place].name.clone(),
             environment: "production".to_owned(),
             at: now,
@@ -670,7 +700,7 @@ impl Engine {
     fn tell(&mut self, opening: Opening, told: &mut Vec<Incident>) {
         let place = self.book.open_new(opening);
         let entry = self.book.get_mut(place);
-        entry.incident.summary = explain::summary(&entry.incident);
+        entry.incident.summary = explain::summary(&entry.incident, None);
         told.push(entry.incident.clone());
     }
 
@@ -713,6 +743,7 @@ impl Engine {
             match weight.cause {
                 Cause::Deploy(index) if probability > 1e-4 => suspects.push(Suspect {
                     deploy_id: Some(candidates[index].exposure.deploy().id.clone()),
+                    name: Some(candidates[index].exposure.deploy().name_with_actor()),
                     probability,
                     evidence: explain::evidence(&candidates[index], onsets, end, self.settings.bin_s),
                 }),
@@ -729,7 +760,7 @@ impl Engine {
                 text: "services that no suspect can reach moved at the same moment".to_owned(),
             });
         }
-        suspects.push(Suspect { deploy_id: None, probability: none, evidence });
+        suspects.push(Suspect { deploy_id: None, name: None, probability: none, evidence });
         suspects.sort_by(|a, b| b.probability.total_cmp(&a.probability).then_with(|| a.deploy_id.cmp(&b.deploy_id)));
         suspects
     }
@@ -748,8 +779,10 @@ impl Engine {
             entry.incident.revision += 1;
             entry.incident.changed_at = now;
             entry.incident.ended_at = Some(now);
+            let mended = mender.as_ref().and_then(|id| Some((*self.starts.get(id)?, id.clone())));
             entry.incident.mended_by = mender;
-            entry.incident.summary = explain::summary(&entry.incident);
+            let mended = mended.and_then(|key| deploys.get(&key));
+            entry.incident.summary = explain::summary(&entry.incident, mended);
             told.push(entry.incident.clone());
         }
     }

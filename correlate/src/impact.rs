@@ -9,14 +9,16 @@
 use deployline_schemas::{
     Deploy, UnixMillis,
     blame::{Effect, Onset, Verdict},
-    signal::Bad,
+    signal::{Bad, SignalKind},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    blame::{is_clear, movement},
+    blame::is_clear,
+    explain::movement,
     grid::{AGES, N_AGES, PerAge},
     lag::Exposure,
+    needed,
     normal::LogSum,
     reading::{Look, Reading, usual_step},
     settings::Settings,
@@ -66,6 +68,9 @@ pub struct Impact {
     pub service: Option<String>,
     /// What people call it: the signal's name, else the series'.
     pub signal: String,
+    /// How the signal behaves, and with it the unit of its values; `None` where no signal speaks of the series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<SignalKind>,
     /// Which way it went; `Inconclusive` where there is too little to tell yet.
     pub verdict: Verdict,
     /// When it moved, if it did.
@@ -74,6 +79,10 @@ pub struct Impact {
     pub effect: Option<Effect>,
     /// ln of the e-value against "nothing moved here after the deploy". Finite.
     pub log_e: f64,
+    /// How many more requests would tell a doubling of the rate from none; only where it cannot be told yet and the signal has a
+    /// denominator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_requests: Option<u64>,
     /// One sentence that says it all.
     pub summary: String,
 }
@@ -125,6 +134,8 @@ struct Surveyed<'q> {
     since_onset: Option<(Onset, Effect)>,
     since_live: Option<Effect>,
     shortage: String,
+    /// Requests still needed before "no worse" can be said of a rate.
+    more_requests: Option<u64>,
     is_moved: bool,
     /// Whether it had changed before the deploy already.
     is_moving: bool,
@@ -141,6 +152,7 @@ impl<'q> Surveyed<'q> {
             since_onset: None,
             since_live: None,
             shortage: "no datapoints".to_owned(),
+            more_requests: None,
             is_moved: false,
             is_moving: false,
         };
@@ -158,6 +170,7 @@ impl<'q> Surveyed<'q> {
         let (first, first_live) =
             (reading.bin_of(deploy.started_at.as_secs()), reading.bin_of(live.as_secs().saturating_add(reading.bin_s)));
         let known = last.saturating_add(1).saturating_sub(first_live);
+        self.more_requests = needed::more_requests(&reading.track(last + 1), first, first_live, last + 1);
         if known < LEAST_BINS {
             self.shortage = format!("{} of {LEAST_BINS} datapoints since it was live", known.max(0));
             return;
@@ -204,12 +217,19 @@ impl<'q> Surveyed<'q> {
             (None, Some(effect)) if self.log_e.is_some() => {
                 let range = format!("{:.2}x ({:.2}-{:.2}) of before", effect.factor, effect.low, effect.high);
                 if self.reading.may_be_large(effect) {
-                    (Verdict::Inconclusive, format!("cannot tell yet: {range}, too few to say"))
+                    let few = match self.more_requests {
+                        Some(more) => format!("about {more} more requests are needed"),
+                        None => "too few to say".to_owned(),
+                    };
+                    (Verdict::Inconclusive, format!("cannot tell yet: {range}, {few}"))
                 } else {
                     (Verdict::Unchanged, format!("unchanged, {range}"))
                 }
             }
-            _ => (Verdict::Inconclusive, format!("cannot tell yet: {}", self.shortage)),
+            _ => {
+                let more = self.more_requests.map(|more| format!(", about {more} more requests are needed"));
+                (Verdict::Inconclusive, format!("cannot tell yet: {}{}", self.shortage, more.unwrap_or_default()))
+            }
         };
         let summary = format!("{}: {what}", self.reading.title());
         Impact {
@@ -218,7 +238,9 @@ impl<'q> Surveyed<'q> {
             onset: moved.map(|(onset, _)| onset),
             effect: moved.map(|(_, effect)| effect).or(self.since_live),
             log_e: self.log_e.unwrap_or(0.0),
+            more_requests: self.more_requests.filter(|_| verdict == Verdict::Inconclusive),
             summary,
+            kind: self.reading.service.is_some().then_some(self.reading.signal.kind),
             service: self.reading.service,
             signal: self.reading.signal.name,
         }

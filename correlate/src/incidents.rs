@@ -33,7 +33,7 @@ pub struct Entry {
 impl Entry {
     /// Whether it is not over.
     pub fn is_open(&self) -> bool {
-        matches!(self.incident.state, IncidentState::Suspected | IncidentState::Confirmed)
+        self.incident.state.is_open()
     }
 
     /// The services whose signals it holds, each once.
@@ -64,6 +64,8 @@ pub struct Book {
 /// What opens an incident.
 #[derive(Debug)]
 pub struct Opening {
+    /// The id and revision of the suspicion that it goes on from, where there was one.
+    pub suspicion: Option<(String, u32)>,
     /// The service in which it shows.
     pub service: String,
     /// Its environment.
@@ -91,6 +93,11 @@ impl Book {
     /// The entry at a place, to change.
     pub fn get_mut(&mut self, place: usize) -> &mut Entry {
         &mut self.entries[place]
+    }
+
+    /// The place of the incident with this id.
+    pub fn place_of(&self, id: &str) -> Option<usize> {
+        self.entries.iter().rposition(|entry| entry.incident.id == id)
     }
 
     /// The places of the open incidents.
@@ -122,9 +129,13 @@ impl Book {
     /// Opens an incident and returns its place.
     pub fn open_new(&mut self, opening: Opening) -> usize {
         let culprit = opening.suspects.first().and_then(|suspect| suspect.deploy_id.clone());
+        let (id, revision) = match opening.suspicion {
+            Some((id, revision)) => (id, revision + 1),
+            None => (format!("i-{}-{}", opening.at.as_secs(), opening.service), 1),
+        };
         let incident = Incident {
-            id: format!("i-{}-{}", opening.at.as_secs(), opening.service),
-            revision: 1,
+            id,
+            revision,
             state: IncidentState::Confirmed,
             service: opening.service,
             environment: opening.environment,
@@ -135,6 +146,7 @@ impl Book {
             signals: Vec::new(),
             suspects: opening.suspects,
             mended_by: None,
+            feedback: Vec::new(),
             summary: String::new(),
         };
         let mut entry =
@@ -149,7 +161,8 @@ impl Book {
     /// Takes the incidents as they were told before a restart, in place of what the book holds.
     pub fn restore(&mut self, incidents: Vec<Incident>, bin_s: i64) {
         self.entries.clear();
-        for incident in incidents {
+        // What was only suspected is judged anew.
+        for incident in incidents.into_iter().filter(|incident| incident.state != IncidentState::Suspected) {
             let bin = |at: UnixMillis| at.as_secs().div_euclid(bin_s);
             let held = incident.signals.iter().map(|s| Held { series: s.series.clone(), onset_bin: bin(s.onset.at) });
             let leading = incident.leading_suspect();

@@ -1,5 +1,7 @@
 //! How long after a deploy its effect begins.
 
+use std::time::Duration;
+
 use deployline_schemas::{
     deploy::{Deploy, Kind, Rollout, Status},
     time::UnixMillis,
@@ -24,6 +26,9 @@ pub const SUSPECT_S: i64 = 3000;
 
 /// A deploy that does not end is suspected for this long after its start: two hours.
 pub const RUNNING_S: i64 = 7200;
+
+/// How far back a deploy may have begun and still be a suspect: whoever asks for suspects reads the deploys from then on.
+pub const HORIZON: Duration = Duration::from_secs(RUNNING_S as u64 + 3600);
 
 impl<'d> Exposure<'d> {
     /// The deploy as known at `now`; `None` before its start and once it is no suspect any more.

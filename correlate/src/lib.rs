@@ -37,6 +37,8 @@ pub mod blame;
 
 pub mod impact;
 
+pub mod needed;
+
 pub mod engine;
 
 pub mod replay;

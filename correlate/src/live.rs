@@ -165,7 +165,7 @@ async fn wait_for_catalog(bus: &Bus, stop: &CancellationToken) {
 
 /// Publishes changes in their order, trying again until `stop`. Returns whether they are out.
 async fn publish(bus: &Bus, told: Vec<Incident>, stop: &CancellationToken) -> Result<bool, LiveError> {
-    let records = told.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
+    let records = told.into_iter().map(|incident| record(incident, SOURCE)).collect::<Result<Vec<_>, _>>()?;
     loop {
         match bus.publish(Topic::Incidents, records.clone()).await {
             Ok(_) => return Ok(true),
@@ -179,9 +179,18 @@ async fn publish(bus: &Bus, told: Vec<Incident>, stop: &CancellationToken) -> Re
     }
 }
 
-fn record(incident: Incident) -> Result<Record, serde_json::Error> {
+/// Who says so where the correlator itself does.
+const SOURCE: &str = "/deployline/correlate";
+
+/// An incident's state change as it travels on the bus, keyed by the incident's id. `source` says who decided it, as a URI
+/// reference.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn record(incident: Incident, source: &str) -> Result<Record, serde_json::Error> {
     let key = incident.id.clone();
-    let value = serde_json::to_vec(&CloudEvent::incident(incident))?;
+    let event = CloudEvent { source: source.to_owned(), ..CloudEvent::incident(incident) };
+    let value = serde_json::to_vec(&event)?;
     Ok(Record::new(key, value).with_header("content-type", "application/cloudevents+json; charset=UTF-8"))
 }
 
@@ -213,7 +222,7 @@ impl Reader {
             let _ = self.engine.advance(UnixMillis::from_secs(timestamp_s));
         }
         let known = self.catalog.incidents(&IncidentQuery {
-            from: Some(judged_until.minus(DEPLOY_HORIZON)),
+            from: Some(judged_until.minus(lag::HORIZON)),
             limit: MAX_PAGE,
             ..IncidentQuery::default()
         })?;
@@ -252,15 +261,26 @@ impl Reader {
                 *read_until_s = timestamp_s;
             }
         }
-        let told = self.engine.advance(now);
+        let mut told = self.absorb_opinions()?;
+        told.extend(self.engine.advance(now));
         self.judged_until = now;
         Ok(Some(told))
     }
 
+    /// Tells the engine what people said of the incidents that it follows. Returns what must be told again because of it.
+    fn absorb_opinions(&mut self) -> Result<Vec<Incident>, StoreError> {
+        let mut again = Vec::new();
+        for id in self.engine.watched_incidents() {
+            if let Some(known) = self.catalog.incident(&id)? {
+                again.extend(self.engine.absorb(&known));
+            }
+        }
+        Ok(again)
+    }
+
     /// Tells the engine of every deploy that may matter at `now`; a repeat changes nothing.
     fn read_deploys(&mut self, now: UnixMillis) -> Result<(), StoreError> {
-        let mut query =
-            DeployQuery { from: Some(now.minus(DEPLOY_HORIZON)), limit: MAX_PAGE, ..DeployQuery::default() };
+        let mut query = DeployQuery { from: Some(now.minus(lag::HORIZON)), limit: MAX_PAGE, ..DeployQuery::default() };
         loop {
             let page = self.catalog.deploys(&query)?;
             page.items.iter().for_each(|deploy| self.engine.observe_deploy(deploy));
@@ -293,6 +313,3 @@ impl Reader {
         }
     }
 }
-
-/// How far back a deploy may have begun and still be a suspect, or have been told of.
-const DEPLOY_HORIZON: Duration = Duration::from_secs(lag::RUNNING_S as u64 + 3600);

@@ -66,7 +66,8 @@ impl Dispersion {
         })))
     }
 
-    fn at(self, horizon: usize) -> f64 {
+    /// The over-dispersion of a sum over so many bins, 1 or more.
+    pub(crate) fn at(self, horizon: usize) -> f64 {
         let [one, six, thirty] = self.0.map(f64::from);
         let horizon = horizon as f64;
         if horizon <= 6.0 {

@@ -1,5 +1,7 @@
 //! The engine over recorded time: the loop that `deployline replay` runs, without the files.
 
+use std::collections::BTreeSet;
+
 use deployline_schemas::{Deploy, Incident, UnixMillis, incident::IncidentState, series::Datapoint};
 use serde::Serialize;
 
@@ -30,7 +32,9 @@ impl Alert {
         let kind = match incident.state {
             IncidentState::Confirmed => "regression",
             IncidentState::Recovered => "recovered",
-            IncidentState::Suspected | IncidentState::Expected | IncidentState::Wrong => return None,
+            IncidentState::Suspected | IncidentState::Persisting | IncidentState::Expected | IncidentState::Wrong => {
+                return None;
+            }
         };
         let leading = incident.leading_suspect();
         Some(Self {
@@ -64,20 +68,27 @@ pub fn replay<'p>(settings: Settings, deploys: &[Deploy], points: impl IntoItera
     deploys.iter().for_each(|deploy| engine.observe_deploy(deploy));
     let mut alerts = Vec::new();
     let mut newest = i64::MIN;
+    // What was only suspected nobody heard of, nor do they of its end.
+    let mut heard = BTreeSet::new();
+    let mut tell = |changes: Vec<Incident>| {
+        let told = changes.iter().filter_map(Alert::of);
+        alerts.extend(told.filter(|alert| match alert.kind {
+            "regression" => heard.insert(alert.incident.clone()),
+            _ => heard.contains(&alert.incident),
+        }));
+    };
     for point in points {
         if point.timestamp_s > newest {
             // Every datapoint up to `newest` is in: the bins that end there may close.
             if newest > i64::MIN {
-                let changes = engine.advance(UnixMillis(point.timestamp_s * 1000 - 1));
-                alerts.extend(changes.iter().filter_map(Alert::of));
+                tell(engine.advance(UnixMillis(point.timestamp_s * 1000 - 1)));
             }
             newest = point.timestamp_s;
         }
         engine.observe(point.series, point.timestamp_s, point.value);
     }
     if newest > i64::MIN {
-        let changes = engine.advance(UnixMillis(newest * 1000 + lateness_ms));
-        alerts.extend(changes.iter().filter_map(Alert::of));
+        tell(engine.advance(UnixMillis(newest * 1000 + lateness_ms)));
     }
     Replayed { alerts, incidents: engine.incidents().cloned().collect() }
 }

@@ -7,7 +7,12 @@ use deployline_correlate::{
     ratio::ln_mixture,
     replay::{Alert, replay},
 };
-use deployline_schemas::{Deploy, DeployEvent, UnixMillis, incident::IncidentState, series::Datapoint, signal::Bad};
+use deployline_schemas::{
+    Deploy, DeployEvent, Incident, UnixMillis,
+    incident::{Feedback, IncidentState, Opinion},
+    series::Datapoint,
+    signal::Bad,
+};
 
 const START: i64 = 1_760_000_000;
 
@@ -146,11 +151,77 @@ fn an_incident_taken_up_after_a_restart_is_not_told_again() {
         first.observe_deploy(&deploys[0]);
         changes.extend(first.advance(UnixMillis::from_secs(START + 10 * bin)));
     }
-    assert_eq!(changes.len(), 1);
-    assert_eq!(changes[0].state, IncidentState::Confirmed);
+    // First suspected, then certain: one incident.
+    let states: Vec<_> = changes.iter().map(|incident| (incident.revision, incident.state)).collect();
+    assert_eq!(states, [(1, IncidentState::Suspected), (2, IncidentState::Confirmed)]);
+    assert_eq!(changes[0].id, changes[1].id);
     let mut second = Engine::new(settings());
-    second.restore(changes);
+    second.restore(changes.split_off(1));
     assert_eq!(run(&mut second), []);
+}
+
+/// An engine that was told of checkout's-like trouble in auth after deploy `a`, bin for bin up to `until`, with what it said.
+fn lived(factor: impl Fn(&str, i64) -> f64, until: i64) -> (Engine, Vec<Incident>) {
+    let (mut engine, mut changes) = (Engine::new(settings()), Vec::new());
+    let points = shop(factor);
+    for bin in 1..=until / 10 {
+        for (series, at, value) in points.iter().filter(|(_, at, _)| *at == START + 10 * bin) {
+            engine.observe(series, *at, *value);
+        }
+        engine.observe_deploy(&deploy("a", "auth", "deploy", 3955));
+        changes.extend(engine.advance(UnixMillis::from_secs(START + 10 * bin)));
+    }
+    (engine, changes)
+}
+
+fn said(opinion: Opinion, second: i64) -> Feedback {
+    Feedback { opinion, by: None, note: None, at: UnixMillis::from_secs(START + second) }
+}
+
+#[test]
+fn what_was_meant_is_closed_and_told_to_nobody_again() {
+    let bad = |service: &str, at: i64| if service == "auth" && at >= 4000 { 10.0 } else { 1.0 };
+    let (mut engine, changes) = lived(bad, 4500);
+    let confirmed = changes.iter().find(|incident| incident.state == IncidentState::Confirmed).unwrap();
+    assert!(engine.watched_incidents().contains(&confirmed.id));
+    let expected = confirmed.after(said(Opinion::Expected, 4500));
+    assert_eq!(engine.absorb(&expected), None);
+    for (series, at, value) in shop(bad).iter().filter(|(_, at, _)| *at > START + 4500) {
+        engine.observe(series, *at, *value);
+    }
+    assert_eq!(engine.advance(UnixMillis::from_secs(START + 7200)), []);
+    assert_eq!(engine.incidents().last().unwrap().state, IncidentState::Expected);
+}
+
+#[test]
+fn an_end_that_was_decided_while_somebody_spoke_is_told_again_on_top() {
+    let bad = |service: &str, at: i64| if service == "auth" && (4000..4300).contains(&at) { 10.0 } else { 1.0 };
+    let (mut engine, changes) = lived(bad, 7200);
+    let confirmed = changes.iter().find(|incident| incident.state == IncidentState::Confirmed).unwrap();
+    let over = changes.last().unwrap();
+    assert_eq!(over.state, IncidentState::Recovered);
+    let acked = confirmed.after(said(Opinion::Ack, 5000));
+    assert_eq!(acked.revision, over.revision, "both follow the same one");
+    let again = engine.absorb(&acked).unwrap();
+    assert_eq!((again.state, again.revision, again.feedback.len()), (IncidentState::Recovered, over.revision + 1, 1));
+    assert_eq!(engine.absorb(&again), None, "known by now");
+}
+
+#[test]
+fn what_nobody_mends_for_two_hours_persists() {
+    let bad = |service: &str, at: i64| if service == "auth" && at >= 4000 { 10.0 } else { 1.0 };
+    let (mut engine, changes) = lived(bad, 7200);
+    let states: Vec<_> = changes.iter().map(|incident| incident.state).collect();
+    assert_eq!(states.last(), Some(&IncidentState::Confirmed));
+    let mut later = Vec::new();
+    for bin in 721..=1200 {
+        for (series, _, value) in shop(bad).iter().filter(|(_, at, _)| *at == START + 7200) {
+            engine.observe(series, START + 10 * bin, *value);
+        }
+        later.extend(engine.advance(UnixMillis::from_secs(START + 10 * bin)));
+    }
+    assert_eq!(later.first().map(|incident| incident.state), Some(IncidentState::Persisting), "{later:?}");
+    assert!(later[0].state.is_open() && later[0].revision == changes.last().unwrap().revision + 1);
 }
 
 /// Ville's inequality: an e-process under its null reaches 1/α at any time at all with probability α at most.

@@ -138,7 +138,7 @@ fn a_step_after_a_deploy_is_the_deploys() {
     assert!(answer.summary.starts_with("checkout error ratio up 1"), "{}", answer.summary);
     assert!(answer.summary.contains(" since 14:02:10 UTC: checkout v-d1 by ana, 9"), "{}", answer.summary);
     let timing = answer.suspects[0].evidence.iter().find(|evidence| evidence.kind == "timing").unwrap();
-    assert_eq!(timing.text, "began 12 s after d1 was live");
+    assert_eq!(timing.text, "began 12 s after checkout v-d1 was live");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_deploy_that_began_after_the_step_is_not_blamed() {
     let veto = &answer.suspects[0].evidence[0];
     assert_eq!(
         (veto.kind.as_str(), veto.text.as_str()),
-        ("veto", "d1 began 70 s after the change, so it is ruled out")
+        ("veto", "checkout v-d1 began 70 s after the change, so it is ruled out")
     );
 }
 
