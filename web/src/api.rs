@@ -43,27 +43,36 @@ struct Incidents {
 /// # Errors
 /// [`WebError::Refused`] that names the parameter.
 pub fn deploy_query(query: &Query, now: UnixMillis) -> Result<DeployQuery, WebError> {
-    Ok(DeployQuery {
-        service: query.text("service"),
-        environment: query.text("environment"),
-        kind: query.word("kind")?,
-        from: query.moment("from", now)?,
-        until: query.moment("until", now)?,
-        cursor: query.text("cursor"),
-        limit: query.count("limit", LIMITS.0, (1, LIMITS.1))?,
-    })
+    let Listing { service, environment, from, until, cursor, limit } = Listing::parse(query, now)?;
+    Ok(DeployQuery { service, environment, kind: query.word("kind")?, from, until, cursor, limit })
 }
 
 fn incident_query(query: &Query, now: UnixMillis) -> Result<IncidentQuery, WebError> {
-    Ok(IncidentQuery {
-        service: query.text("service"),
-        environment: query.text("environment"),
-        state: query.word("state")?,
-        from: query.moment("from", now)?,
-        until: query.moment("until", now)?,
-        cursor: query.text("cursor"),
-        limit: query.count("limit", LIMITS.0, (1, LIMITS.1))?,
-    })
+    let Listing { service, environment, from, until, cursor, limit } = Listing::parse(query, now)?;
+    Ok(IncidentQuery { service, environment, state: query.word("state")?, from, until, cursor, limit })
+}
+
+/// What every list takes.
+struct Listing {
+    service: Option<String>,
+    environment: Option<String>,
+    from: Option<UnixMillis>,
+    until: Option<UnixMillis>,
+    cursor: Option<String>,
+    limit: usize,
+}
+
+impl Listing {
+    fn parse(query: &Query, now: UnixMillis) -> Result<Self, WebError> {
+        Ok(Self {
+            service: query.text("service"),
+            environment: query.text("environment"),
+            from: query.moment("from", now)?,
+            until: query.moment("until", now)?,
+            cursor: query.text("cursor"),
+            limit: query.count("limit", LIMITS.0, (1, LIMITS.1))?,
+        })
+    }
 }
 
 /// `GET /api/v1/deploys`: latest start first.

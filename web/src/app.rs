@@ -12,11 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::WebConfig,
+    csrf::Csrf,
     exposition::{Exposition, Requests},
 };
 
 /// Most hook bodies in memory at once: with 1 MiB each, 128 MiB. Further ones get 429.
 const MAX_BODIES: usize = 128;
+/// Most requests that are held until there is an answer; further ones are answered at once.
+const MAX_WAITS: usize = 128;
 
 /// Adds somebody's counters to `/metrics`.
 pub type Collector = Arc<dyn Fn(&mut Exposition) + Send + Sync>;
@@ -57,6 +60,10 @@ pub struct Inner {
     pub drawings: Arc<Semaphore>,
     pub evaluations: Arc<Semaphore>,
     pub streams: Arc<Semaphore>,
+    /// Requests that are held until there is an answer.
+    pub waits: Arc<Semaphore>,
+    /// Proves that forms are ours.
+    pub csrf: Csrf,
     pub requests: Requests,
     /// Ends the streams; a child of the server's token once it runs.
     pub stop: CancellationToken,
@@ -71,6 +78,8 @@ impl App {
             drawings: semaphore(parts.config.max_drawings),
             evaluations: semaphore(parts.config.max_queries),
             streams: semaphore(parts.config.max_streams),
+            waits: semaphore(MAX_WAITS),
+            csrf: Csrf::new(),
             requests: Requests::default(),
             parts,
             stop,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use deployline_correlate::{OtherSeries, Question, Settings};
+use deployline_correlate::{OtherSeries, Question, Settings, lag};
 use deployline_notify::links;
 use deployline_schemas::{
     Incident, UnixMillis,
@@ -27,8 +27,6 @@ use crate::{
 /// How much of the series before and after the moment the correlator is given; it asks for this much.
 const BEFORE: Duration = Duration::from_secs(2 * 3600);
 const AFTER: Duration = Duration::from_secs(30 * 60);
-/// How far back a deploy may have begun and still be a suspect.
-const DEPLOY_HORIZON: Duration = Duration::from_secs(7 * 3600);
 /// Most deploys that are weighed.
 const MAX_DEPLOYS: usize = 1000;
 /// An onset this much later than the moment asked about still answers it: people point a little early.
@@ -46,6 +44,11 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// A series at a moment.
+    pub fn series(series: String, at: UnixMillis) -> Self {
+        Self { series: Some(series), signal: None, service: None, at }
+    }
+
     /// Reads `series`, or `signal` with `service`, and `at` (now, if not said).
     ///
     /// # Errors
@@ -192,6 +195,8 @@ fn judge(library: &Library, settings: &Settings, drawn: &Drawn, at: UnixMillis) 
             others.push((name, read));
         }
     }
+    // The change may have begun that long before the moment.
+    let oldest = at.minus(Duration::from_secs(deployline_correlate::blame::REACH_S as u64));
     let others: Vec<OtherSeries<'_>> = others.iter().map(|(name, points)| OtherSeries { name, points }).collect();
     Ok(deployline_correlate::blame(&Question {
         settings,
@@ -199,7 +204,7 @@ fn judge(library: &Library, settings: &Settings, drawn: &Drawn, at: UnixMillis) 
         points: &points(&drawn.series)?,
         per: per.as_deref(),
         others: &others,
-        deploys: &library.deploys_between(at.minus(DEPLOY_HORIZON), window.1, MAX_DEPLOYS)?,
+        deploys: &library.deploys_between(oldest.minus(lag::HORIZON), window.1, MAX_DEPLOYS)?,
         at,
         now: library.now,
     }))

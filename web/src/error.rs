@@ -4,6 +4,7 @@ use std::{convert::Infallible, error::Error, time::Duration};
 
 use deployline_bus::BusError;
 use deployline_ingest::hooks::HookError;
+use deployline_notify::error::chain;
 use deployline_store::StoreError;
 use serde::Serialize;
 use warp::{
@@ -240,16 +241,4 @@ fn foreign(rejection: &Rejection) -> (StatusCode, Problem) {
     }
     tracing::error!(?rejection, "request failed in an unforeseen way");
     problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here; the log says what")
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

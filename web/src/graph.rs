@@ -341,7 +341,9 @@ fn verdict(deploy: &Deploy, incidents: &[Incident]) -> MarkVerdict {
             continue;
         }
         match incident.state {
-            IncidentState::Confirmed | IncidentState::Recovered => return MarkVerdict::Guilty(leading.probability),
+            IncidentState::Confirmed | IncidentState::Persisting | IncidentState::Recovered => {
+                return MarkVerdict::Guilty(leading.probability);
+            }
             IncidentState::Suspected => gravest = MarkVerdict::Suspect(leading.probability),
             IncidentState::Expected | IncidentState::Wrong => {}
         }

@@ -34,6 +34,18 @@ pub mod verdict;
 
 mod api;
 
+mod csrf;
+
+mod feedback;
+
+mod silences;
+
+mod watched;
+
+mod impact;
+
+mod gate;
+
 mod blame;
 
 mod series;

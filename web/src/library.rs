@@ -7,14 +7,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use deployline_notify::alert;
 use deployline_render::{Line, graphite::Limits};
 use deployline_schemas::{
-    Deploy, Incident, UnixMillis,
+    Deploy, Incident, Silence, UnixMillis,
     blame::Suspect,
-    incident::IncidentState,
     signal::{Services, Signal},
 };
 use deployline_store::{
     Catalog, Federation, StoreError,
-    catalog::{DeployQuery, IncidentQuery, MAX_PAGE, Page},
+    catalog::{DeployQuery, IncidentQuery, MAX_PAGE, Page, SilenceQuery},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -122,6 +121,32 @@ impl Library {
     pub fn incident(&self, id: &str) -> Result<Incident, WebError> {
         let incident = self.catalog.incident(id).map_err(reading)?;
         incident.ok_or_else(|| WebError::NotFound { what: "incident", id: id.to_owned() })
+    }
+
+    /// One silence.
+    ///
+    /// # Errors
+    /// [`WebError::NotFound`], or a failed read.
+    pub fn silence(&self, id: &str) -> Result<Silence, WebError> {
+        let silence = self.catalog.silence(id).map_err(reading)?;
+        silence.ok_or_else(|| WebError::NotFound { what: "silence", id: id.to_owned() })
+    }
+
+    /// A page of silences.
+    ///
+    /// # Errors
+    /// A cursor that no page gave, or a failed read.
+    pub fn silences(&self, query: &SilenceQuery) -> Result<Page<Silence>, WebError> {
+        self.catalog.silences(query).map_err(reading)
+    }
+
+    /// The silence that keeps an incident from being told at this moment, the one that holds longest.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn silenced(&self, incident: &Incident) -> Result<Option<Silence>, WebError> {
+        let holding = self.catalog.silences_at(self.now).map_err(reading)?;
+        Ok(holding.into_iter().filter(|silence| silence.fits(incident)).max_by_key(|silence| silence.until))
     }
 
     /// A page of deploys.
@@ -266,9 +291,4 @@ impl Library {
         }
         names
     }
-}
-
-/// Whether an incident still lasts.
-pub fn lasts(incident: &Incident) -> bool {
-    matches!(incident.state, IncidentState::Suspected | IncidentState::Confirmed)
 }

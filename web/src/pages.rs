@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use deployline_correlate::Settings;
 use deployline_notify::links;
 use deployline_schemas::{Deploy, Incident, UnixMillis, incident::MovedSignal};
 use deployline_store::catalog::{DeployQuery, IncidentQuery};
@@ -11,7 +12,8 @@ use crate::{
     api,
     app::App,
     error::WebError,
-    library::{Library, blocking, lasts},
+    feedback, impact,
+    library::{Library, blocking},
     page::{self, DeployView, Drawing, Filter, HomeView, IncidentView, Tally},
     query::Query,
     response,
@@ -63,10 +65,10 @@ fn home_view(library: &Library, base_url: String, query: DeployQuery) -> Result<
         ..IncidentQuery::default()
     };
     let incidents = library.incidents(&incidents)?.items;
-    let n_open = incidents.iter().filter(|incident| lasts(incident)).count();
+    let n_open = incidents.iter().filter(|incident| incident.state.is_open()).count();
     let graphs = home_graphs(library, &incidents, deploys.iter().map(|row| &row.deploy), now);
     // Those that last come first, in either part the latest.
-    let (open, over): (Vec<_>, Vec<_>) = incidents.into_iter().partition(lasts);
+    let (open, over): (Vec<_>, Vec<_>) = incidents.into_iter().partition(|incident| incident.state.is_open());
     let shown = open.into_iter().chain(over).take(N_INCIDENTS);
     let incidents: Result<Vec<_>, WebError> =
         shown.map(|incident| Ok((incident.clone(), library.leading(&incident)?))).collect();
@@ -101,7 +103,9 @@ fn home_graphs<'d>(
             graphs.push(graph);
         }
     };
-    for moved in incidents.iter().filter(|incident| lasts(incident)).flat_map(|incident| incident.signals.first()) {
+    for moved in
+        incidents.iter().filter(|incident| incident.state.is_open()).flat_map(|incident| incident.signals.first())
+    {
         add(drawing(moved, from, now));
     }
     let mut services: Vec<&str> = Vec::new();
@@ -138,11 +142,12 @@ pub fn drawing(moved: &MovedSignal, from: UnixMillis, until: UnixMillis) -> Draw
 
 /// `/d/{id}`
 pub async fn deploy(app: App, id: String) -> Result<Response, WebError> {
-    let view = blocking(&app, move |library| deploy_view(library, &id)).await?;
+    let settings = app.parts.settings.clone();
+    let view = blocking(&app, move |library| deploy_view(library, &settings, &id)).await?;
     Ok(response::html(&page::deploy(&view)))
 }
 
-fn deploy_view(library: &Library, id: &str) -> Result<DeployView, WebError> {
+fn deploy_view(library: &Library, settings: &Settings, id: &str) -> Result<DeployView, WebError> {
     let now = library.now;
     let deploy = library.deploy(id)?;
     let at = deploy.exposed_at();
@@ -161,18 +166,20 @@ fn deploy_view(library: &Library, id: &str) -> Result<DeployView, WebError> {
     if graphs.is_empty() {
         graphs = service_graphs(library, &deploy.service, from, until);
     }
+    let impacts = impact::of(library, settings, &deploy, None, impact::MAX_SERIES_ON_PAGE)?;
     let mut rows = library.judged(vec![deploy])?;
     let row = rows.pop().ok_or_else(|| WebError::NotFound { what: "deploy", id: id.to_owned() })?;
-    Ok(DeployView { now, row, incidents, neighbours, graphs })
+    Ok(DeployView { now, row, incidents, impacts, neighbours, graphs })
 }
 
 /// `/incidents/{id}`
 pub async fn incident(app: App, id: String) -> Result<Response, WebError> {
-    let view = blocking(&app, move |library| incident_view(library, &id)).await?;
+    let token = app.csrf.token(&feedback::subject(&id), (app.parts.clock)());
+    let view = blocking(&app, move |library| incident_view(library, &id, token)).await?;
     Ok(response::html(&page::incident(&view)))
 }
 
-fn incident_view(library: &Library, id: &str) -> Result<IncidentView, WebError> {
+fn incident_view(library: &Library, id: &str, token: String) -> Result<IncidentView, WebError> {
     let incident = library.incident(id)?;
     let from = incident.onset.at.minus(AROUND);
     // One that lasts is shown up to now, as far as it can still be made out.
@@ -182,8 +189,11 @@ fn incident_view(library: &Library, id: &str) -> Result<IncidentView, WebError> 
         Some(id) => library.named(&incident)?.remove(id),
         None => None,
     };
+    let silence = if incident.state.is_open() { library.silenced(&incident)? } else { None };
     Ok(IncidentView {
         now: library.now,
+        silence,
+        token,
         suspects: library.suspects(&incident.suspects)?,
         mended_by,
         graphs: incident.signals.iter().take(4).map(|moved| drawing(moved, from, until)).collect(),

@@ -3,7 +3,7 @@
 use maud::Markup;
 use warp::{
     Reply,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     reply::Response,
 };
 
@@ -17,6 +17,16 @@ const DATA_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-
 pub fn html(page: &Markup) -> Response {
     let mut response = warp::reply::html(page.0.clone()).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    response
+}
+
+/// Leads a browser on to a path of ours after a form was taken, so that reloading sends nothing twice.
+pub fn see_other(path: &str) -> Response {
+    let mut response = Response::new(bytes::Bytes::new().into());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    // A path that is no header value, which ours never are, leads home.
+    let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
+    response.headers_mut().insert(header::LOCATION, location);
     response
 }
 

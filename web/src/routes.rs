@@ -2,6 +2,7 @@
 
 mod foreign;
 mod graphite;
+mod verdicts;
 
 use std::{convert::Infallible, future::Future};
 
@@ -74,7 +75,7 @@ fn admission(app: App) -> impl Filter<Extract = (), Error = Rejection> + Clone {
 fn all(app: App) -> BoxedFilter<(Response,)> {
     let incoming = hook(app.clone()).or(deploys_in(app.clone())).unify();
     let api = api_routes(app.clone());
-    let foreign = foreign::routes(&app).or(graphite::routes(&app)).unify();
+    let foreign = foreign::routes(&app).or(graphite::routes(&app)).unify().or(verdicts::routes(&app)).unify();
     let pages = page_routes(app.clone());
     let others = graph_routes(app.clone()).or(operations(app)).unify().or(assets()).unify();
     incoming.or(api).unify().or(pages).unify().or(others).unify().or(foreign).unify().boxed()
@@ -102,10 +103,14 @@ async fn answer(outcome: impl Future<Output = Result<Response, WebError>>) -> Re
 /// One decoded path segment.
 fn id() -> impl Filter<Extract = (String,), Error = Rejection> + Clone {
     warp::path::param::<String>().and(warp::path::end()).and_then(|segment: String| async move {
-        let decoded =
-            form_urlencoded::parse(segment.replace('+', "%2B").as_bytes()).next().map(|(text, _)| text.into_owned());
-        decoded.ok_or_else(warp::reject::not_found)
+        Some(decoded(&segment)).filter(|text| !text.is_empty()).ok_or_else(warp::reject::not_found)
     })
+}
+
+/// A path segment without its percent signs.
+fn decoded(segment: &str) -> String {
+    let plain = segment.replace('+', "%2B").replace('=', "%3D").replace('&', "%26");
+    form_urlencoded::parse(plain.as_bytes()).next().map(|(text, _)| text.into_owned()).unwrap_or_default()
 }
 
 fn hook(app: App) -> BoxedFilter<(Response,)> {
@@ -225,13 +230,16 @@ fn route_of(method: &Method, path: &str) -> &'static str {
     match (parts.next().unwrap_or_default(), parts.next(), parts.next()) {
         ("", None, None) => "home",
         ("hooks", _, _) => "hooks",
+        ("api", Some("v1"), Some("deploys")) if path.ends_with("/impact") => "impact",
         ("api", Some("v1"), Some("deploys")) if *method == Method::POST => "deploys_in",
         ("api", Some("v1"), Some("deploys")) => "deploys",
         ("api", Some("v1"), Some("incidents")) => "incidents",
         ("api", Some("v1"), Some("blame")) => "blame",
+        ("api", Some("v1"), Some("gate")) => "gate",
+        ("api", Some("v1"), Some("silences")) => "silences",
         ("api", Some("v1"), Some("stream")) => "stream",
         ("graph.png" | "graph.svg", None, None) => "graph",
-        ("d" | "incidents" | "blame", _, None) => "page",
+        ("d" | "incidents" | "blame" | "silences", ..) => "page",
         ("render", None, None) => "render",
         ("metrics", Some("find" | "expand" | "index.json"), None) => "metrics_tree",
         ("tags", ..) => "tags",

@@ -73,7 +73,7 @@ impl DeployVerdict {
 /// The word for the leading suspect of an incident in this state, and how grave it is.
 fn grave(state: IncidentState) -> Option<(Word, u8)> {
     match state {
-        IncidentState::Confirmed => Some((Word::Regressed, 4)),
+        IncidentState::Confirmed | IncidentState::Persisting => Some((Word::Regressed, 4)),
         IncidentState::Recovered => Some((Word::Recovered, 3)),
         IncidentState::Suspected => Some((Word::Suspected, 2)),
         IncidentState::Expected => Some((Word::Expected, 1)),

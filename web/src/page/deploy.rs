@@ -4,8 +4,10 @@ use deployline_notify::{alert, figures, links};
 use deployline_schemas::{Incident, UnixMillis, deploy::Status};
 use maud::{Markup, html};
 
+use crate::impact::Impacts;
+
 use super::{
-    document,
+    document, impact,
     parts::{DeployRow, Drawing, SuspectRow, clock, deploy_item, drawing, moved, outside, suspects, verdict},
 };
 
@@ -18,6 +20,8 @@ pub struct DeployView {
     pub row: DeployRow,
     /// The incidents in which it is a suspect, newest first, each with its ranked suspects.
     pub incidents: Vec<(Incident, Vec<SuspectRow>)>,
+    /// What it moved, by series.
+    pub impacts: Impacts,
     /// Other deploys of the half hour around it.
     pub neighbours: Vec<DeployRow>,
     /// Its service's signals around it.
@@ -46,6 +50,7 @@ pub fn deploy(view: &DeployView) -> Markup {
                     (suspects(rows, view.now))
                 }
             }
+            (impact::section(&view.impacts, view.now))
             @for graph in &view.graphs { (drawing(graph)) }
             @if !deploy.commits.is_empty() {
                 section {
@@ -110,6 +115,17 @@ mod tests {
             now,
             row: DeployRow { verdict: DeployVerdict::new(&deploy, std::slice::from_ref(&incident), now), deploy },
             incidents: vec![(incident.clone(), rows.collect())],
+            impacts: Impacts {
+                deploy_id: "checkout-9bc1f2e".to_owned(),
+                deploy: "checkout 9bc1f2e by ana".to_owned(),
+                since: now,
+                until: now,
+                n_series: 0,
+                n_left_out: 0,
+                verdicts: Default::default(),
+                others: vec![],
+                impacts: vec![],
+            },
             neighbours: vec![],
             graphs: vec![],
         };

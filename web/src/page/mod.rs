@@ -4,14 +4,17 @@
 mod blame;
 mod deploy;
 mod home;
+mod impact;
 mod incident;
 mod parts;
+mod silences;
 
 pub use blame::{BlameView, blame};
 pub use deploy::{DeployView, deploy};
 pub use home::{Filter, HomeView, Tally, home};
 pub use incident::{IncidentView, incident};
 pub use parts::{DeployRow, Drawing, SuspectRow};
+pub use silences::{SilencesView, silences};
 
 use maud::{DOCTYPE, Markup, html};
 use warp::http::StatusCode;
@@ -45,6 +48,7 @@ fn document(title: &str, main: Markup) -> Markup {
                     nav aria-label="Pages" {
                         a href="/" { "Now" }
                         a href="/blame" { "What broke?" }
+                        a href="/silences" { "Silences" }
                     }
                 }
                 main #main { (main) }

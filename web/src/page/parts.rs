@@ -61,6 +61,7 @@ pub fn state(state: IncidentState) -> Markup {
     match state {
         IncidentState::Suspected => pill("warn", "?", "suspected", None),
         IncidentState::Confirmed => pill("bad", "✕", "regressed", None),
+        IncidentState::Persisting => pill("bad", "✕", "regressed, persisting", None),
         IncidentState::Recovered => pill("mended", "↺", "recovered", None),
         IncidentState::Expected => pill("calm", "≈", "expected change", None),
         IncidentState::Wrong => pill("calm", "–", "judged wrong", None),
@@ -77,7 +78,8 @@ pub fn outcome(verdict: Verdict) -> Markup {
     }
 }
 
-fn pill(class: &str, icon: &str, word: &str, odds: Option<&str>) -> Markup {
+/// Icon and word in a coloured frame.
+pub fn pill(class: &str, icon: &str, word: &str, odds: Option<&str>) -> Markup {
     html! {
         span class={ "pill " (class) } {
             span.icon aria-hidden="true" { (icon) }
