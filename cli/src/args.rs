@@ -8,6 +8,8 @@ use deployline_schemas::{
     deploy::{Kind, Status},
 };
 
+use crate::commands::{changes, eval};
+
 /// Deploy lines on every graph, an alert when a deploy broke something, and the answer to which one did.
 #[derive(Debug, Parser)]
 #[command(name = "deployline", version, propagate_version = true)]
@@ -39,6 +41,11 @@ pub enum Command {
     Incidents(List),
     /// Draw a series with the deploys on it, as PNG or SVG.
     Graph(Graph),
+    /// Tell where a series changed its ways: when, with a band, and whether by a step, a ramp or a spike.
+    Changes(changes::Changes),
+    /// Score the mathematics on public labelled recordings.
+    #[command(subcommand)]
+    Eval(eval::Eval),
     /// Run the correlator over recorded deploys and series in virtual time.
     Replay(Replay),
     /// Set up or try out a deploy hook.

@@ -13,6 +13,12 @@ pub mod normal;
 
 pub mod level;
 
+pub mod changepoints;
+
+pub mod unusual;
+
+pub mod score;
+
 pub mod ratio;
 
 pub mod track;

@@ -1,7 +1,9 @@
 //! The verbs other than `serve` and `demo`: each asks a running server, or works on files alone.
 
 pub mod blame;
+pub mod changes;
 mod emit;
+pub mod eval;
 mod functions;
 mod graph;
 mod hook;
@@ -28,6 +30,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Deploys(args) => list::deploys(&args),
         Command::Incidents(args) => list::incidents(&args),
         Command::Graph(args) => graph::run(&args),
+        Command::Changes(args) => changes::run(&args),
+        Command::Eval(verb) => eval::run(&verb),
         Command::Replay(args) => replay::run(&args),
         Command::Functions(args) => functions::run(&args),
         Command::Quarantine(verb) => quarantine::run(&verb),
