@@ -4,18 +4,20 @@ BUS  ?= embedded# or kafka
 SEED ?= 7# of the demo's shop
 EVAL ?= ../shared/eval# the labelled scenarios, which are kept outside this repository
 SEEDS ?= 1-24# of the scenarios
+DATA ?= ../shared/data/changepoints# the public sets, tcpd/ and nab/, likewise
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEPLOYLINE := $(TARGET)/debug/deployline
 
-.PHONY: help demo test check kafka kafka-stop bench eval
+.PHONY: help demo test check kafka kafka-stop bench eval peers
 
 help:
 	@echo 'make demo          a synthetic shop, a bad deploy, its alert and the blame; BUS=kafka, SEED=7'
 	@echo 'make test          sets up all that the tests need, and runs every check and test'
 	@echo 'make check         formatting, lints, documentation, licences and the arrows between the crates'
 	@echo 'make bench         from the answer to a hook to the deploy on the graph, on both buses'
-	@echo 'make eval          scores `deployline replay` on the labelled scenarios in EVAL; SEEDS=1-24'
+	@echo 'make eval          scores deployline on the labelled scenarios in EVAL and the public sets in DATA; SEEDS=1-24'
+	@echo 'make peers         the same scenarios with Apache Otava, a Kayenta-like judge and the usual practice beside us'
 	@echo 'make kafka         starts a broker on 127.0.0.1:19092 (or $$KAFKA_PORT) and leaves it running'
 	@echo 'make kafka-stop    stops it'
 
@@ -52,7 +54,12 @@ bench:
 eval:
 	@scripts/setup eval
 	cargo build --workspace --locked --bin deployline
-	.cache/venv/bin/python $(EVAL)/evaluate.py --seeds $(SEEDS) -- $(DEPLOYLINE) replay
+	@scripts/eval/run $(DEPLOYLINE) $(EVAL) $(SEEDS) $(DATA)
+
+peers:
+	@scripts/setup eval
+	cargo build --workspace --locked --bin deployline
+	@scripts/eval/run $(DEPLOYLINE) $(EVAL) $(SEEDS) peers
 
 kafka:
 	@scripts/setup demo kafka
