@@ -298,10 +298,23 @@ pub enum ConfigVerb {
         #[arg(default_value = "deployline.toml")]
         file: PathBuf,
     },
+    /// Read another system's configuration, and print it as sections of ours.
+    #[command(subcommand)]
+    Import(Import),
     /// Print the whole configuration in force, secrets masked.
     Show {
         /// The file; without one, the defaults.
         file: Option<PathBuf>,
+    },
+}
+
+/// Systems whose configuration can be read.
+#[derive(Debug, Subcommand)]
+pub enum Import {
+    /// Carbon's storage-schemas.conf, aggregation-rules.conf, rewrite-rules.conf, whitelist.conf and blacklist.conf.
+    Carbon {
+        /// The folder that they lie in, as in /etc/carbon.
+        folder: PathBuf,
     },
 }
 

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, anyhow, bail};
 use deployline_bus::BusConfig;
 use deployline_ingest::{
+    aggregation::{AggregationConfig, Rule},
     carbon::CarbonConfig,
     forward::ForwardConfig,
     hooks::{self, HookConfig},
@@ -26,6 +27,7 @@ pub struct Config {
     pub statsd: StatsdConfig,
     pub carbon: CarbonConfig,
     pub remote_write: RemoteWriteConfig,
+    pub aggregation: Vec<AggregationConfig>,
     pub forward: Vec<ForwardConfig>,
     pub source: Vec<SourceConfig>,
     pub store: StoreConfig,
@@ -69,6 +71,8 @@ impl Config {
     /// Refuses what is well formed and cannot work.
     fn check(&self) -> anyhow::Result<()> {
         self.statsd.check()?;
+        self.carbon.check()?;
+        self.rules()?;
         self.forward.iter().try_for_each(|forward| forward.check().map_err(|mistake| anyhow!(mistake)))?;
         self.source.iter().try_for_each(|source| source.check().map_err(|mistake| anyhow!(mistake)))?;
         NotifyConfig { channels: self.channel.clone(), routes: self.route.clone() }.check()?;
@@ -88,6 +92,12 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// The rules of `[[aggregation]]`.
+    pub fn rules(&self) -> anyhow::Result<Vec<Rule>> {
+        let rules = self.aggregation.iter().map(|aggregation| aggregation.rule.parse::<Rule>());
+        rules.collect::<Result<_, _>>().context("[[aggregation]]")
     }
 
     /// The configuration in force as TOML, secrets masked.

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use deployline_ingest::{carbon, door::Door, forward, remote_write, statsd};
+use deployline_ingest::{aggregation, carbon, door::Door, forward, remote_write, statsd};
 use deployline_store::Federation;
 use deployline_web::exposition::Exposition;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ pub struct Watched {
     pub statsd: statsd::server::Observer,
     pub carbon: carbon::server::Observer,
     pub forwarded: Vec<Arc<forward::Queue>>,
+    pub aggregated: Option<Arc<aggregation::Outputs>>,
 }
 
 /// One figure, without a label where it has no siblings: its name, what it is, what tells it from its siblings, and its value now.
@@ -134,6 +135,7 @@ impl Watched {
             Figure::total("remote_write_bad_requests", "Remote writes refused as a whole.", samples.n_bad_requests),
             Figure::total("carbon_points", "Graphite datapoints taken.", carbon.n_points),
             Figure::total("carbon_bad_lines", "Graphite lines refused.", carbon.n_bad.iter().sum()),
+            Figure::total("carbon_filtered", "Graphite datapoints kept out by name.", carbon.n_filtered),
             Figure::total("carbon_refused_connections", "Graphite connections refused.", carbon.n_refused_connections),
         ];
         let mut onward: Vec<Figure> = relayed.chain(forwarded).collect();
@@ -147,6 +149,15 @@ impl Watched {
                 source.n_passed_over,
             )));
             onward.push(of(Figure::level("source_series", "Names known of a source.", source.n_series as u64)));
+        }
+        if let Some(stats) = self.aggregated.as_ref().map(|outputs| outputs.stats()) {
+            onward.push(Figure::level("aggregation_outputs", "Outputs of aggregation rules.", stats.n_outputs as u64));
+            onward.push(Figure::total("aggregation_passed_over", "Outputs past the limit.", stats.n_passed_over));
+            onward.push(Figure::total(
+                "aggregation_late_points",
+                "Datapoints too late to be aggregated.",
+                stats.n_late,
+            ));
         }
         // Figures of one name stand together.
         onward.sort_by_key(|figure| figure.name);

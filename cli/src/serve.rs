@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use deployline_bus::Bus;
 use deployline_correlate::{Settings, live::Live};
 use deployline_ingest::{
+    aggregation::{self, Aggregating},
     carbon,
     door::Door,
     forward::{self, Forwarding},
@@ -80,11 +81,13 @@ pub fn command(args: &args::Serve) -> anyhow::Result<()> {
 /// When a file cannot be opened or a port cannot be bound: nothing is left running then.
 pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Running> {
     let clock = wall_clock();
+    let rules = config.rules()?;
     let Config {
         web,
         statsd,
         carbon,
         remote_write: remote_write_config,
+        aggregation: _,
         forward,
         source,
         mut store,
@@ -117,9 +120,29 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
     let stop_workers = CancellationToken::new();
     let forwarding = Forwarding::new(Arc::new(store.clone()), &forward);
     let forwarded = forwarding.queues().to_vec();
-    let sink: Arc<dyn Sink> = Arc::new(forwarding);
+    let mut sink: Arc<dyn Sink> = Arc::new(forwarding);
+    let mut aggregated = None;
+    let stop_forwarding = CancellationToken::new();
+    if !rules.is_empty() {
+        let aggregating = Aggregating::new(sink, rules);
+        aggregated = Some(aggregating.outputs());
+        sink = Arc::new(aggregating);
+    }
+    {
+        let (outputs, clock, stop) = (aggregated.clone(), Arc::clone(&clock), stop_workers.clone());
+        let stop_forwarding = stop_forwarding.clone();
+        workers.spawn(async move {
+            match outputs {
+                Some(outputs) => aggregation::run(outputs, clock, stop).await,
+                None => stop.cancelled().await,
+            }
+            // What aggregation writes last is forwarded, too.
+            stop_forwarding.cancel();
+            Ok(())
+        });
+    }
     for queue in &forwarded {
-        let (queue, stop) = (Arc::clone(queue), stop_workers.clone());
+        let (queue, stop) = (Arc::clone(queue), stop_forwarding.clone());
         workers.spawn(async move {
             forward::run(queue, stop).await;
             Ok(())
@@ -167,6 +190,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
         statsd: statsd_observer,
         carbon: carbon_observer,
         forwarded,
+        aggregated,
     };
     if let Some(address) = statsd_address {
         let (watched, stop) = (watched.clone(), stop_workers.clone());

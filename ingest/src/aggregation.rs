@@ -11,4 +11,4 @@ mod buckets;
 mod sink;
 
 pub use rule::{AggregationConfig, Method, Rule, RuleError};
-pub use sink::{Aggregating, Outputs, run};
+pub use sink::{Aggregating, Outputs, Stats, run};

@@ -6,6 +6,10 @@ pub mod pickle;
 
 mod config;
 
+mod filter;
+
+pub mod import;
+
 mod intake;
 
 mod connection;
@@ -13,4 +17,5 @@ mod connection;
 pub mod server;
 
 pub use config::CarbonConfig;
+pub use filter::{FilterError, RewriteConfig};
 pub use server::Server;

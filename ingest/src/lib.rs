@@ -20,6 +20,8 @@ pub mod statsd;
 
 pub mod carbon;
 
+pub mod aggregation;
+
 pub mod forward;
 
 pub mod remote_write;

@@ -77,6 +77,9 @@ pub enum ServeError {
     /// The configuration makes no sense.
     #[error(transparent)]
     Config(#[from] crate::statsd::StatsdConfigError),
+    /// A regular expression of `[carbon]` is none.
+    #[error(transparent)]
+    Pattern(crate::carbon::FilterError),
     /// The address can not be listened on: taken, not this machine's, or not allowed.
     #[error("failed to listen on {address} for {purpose}")]
     Listen {

@@ -12,10 +12,13 @@ mod quarantine;
 mod replay;
 mod spool;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Context;
+use deployline_ingest::carbon::import::{self, Imported};
 
 use crate::{
-    args::{Args, Command, ConfigVerb},
+    args::{Args, Command, ConfigVerb, Import},
     config::Config,
     demo, serve,
 };
@@ -37,7 +40,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Quarantine(verb) => quarantine::run(&verb),
         Command::Hook(verb) => hook::run(&verb),
         Command::Config(ConfigVerb::Check { file }) => Config::load(Some(&file)).map(|_| ()),
+        Command::Config(ConfigVerb::Import(Import::Carbon { folder })) => import_carbon(&folder),
         Command::Config(ConfigVerb::Show { file }) => Config::show(file.as_deref()).map(|text| print!("{text}")),
     }
     .map(|()| ExitCode::SUCCESS)
+}
+
+/// Prints what carbon's files say as TOML; what was left out is told on standard error, too.
+fn import_carbon(folder: &Path) -> anyhow::Result<()> {
+    let imported = import::import(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    print!("{}", imported.toml);
+    let Imported { n_taken, n_left, files, .. } = imported;
+    eprintln!("{}: {n_taken} rules taken over, {n_left} not", files.join(", "));
+    Ok(())
 }

@@ -40,7 +40,11 @@ impl Buckets {
         if is_full && self.buckets.first_key_value().is_some_and(|(oldest, _)| start_s < *oldest) {
             return false;
         }
-        let bucket = self.buckets.entry(start_s).or_insert_with(|| Bucket { min: f64::INFINITY, max: f64::NEG_INFINITY, ..Bucket::default() });
+        let bucket = self.buckets.entry(start_s).or_insert_with(|| Bucket {
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            ..Bucket::default()
+        });
         bucket.count += 1;
         bucket.sum += value;
         bucket.min = bucket.min.min(value);
@@ -64,11 +68,6 @@ impl Buckets {
         while self.buckets.len() > MAX_INTERVALS {
             self.buckets.pop_first();
         }
-    }
-
-    /// Whether nothing came for as long as intervals are kept.
-    pub fn is_idle(&self, now_s: i64) -> bool {
-        self.buckets.last_key_value().is_none_or(|(latest, _)| *latest < now_s - self.interval_s * MAX_INTERVALS as i64)
     }
 }
 
@@ -114,7 +113,6 @@ mod tests {
         assert_eq!(taken(&mut buckets, 1000).len(), 8);
         assert!(!buckets.add(10, 1.0));
         assert!(buckets.add(85, 1.0));
-        assert!(!buckets.is_idle(100) && buckets.is_idle(1000));
     }
 
     #[test]

@@ -69,13 +69,21 @@ impl FromStr for Rule {
     fn from_str(text: &str) -> Result<Self, RuleError> {
         let refuse = |reason: &str| RuleError { rule: text.to_owned(), reason: reason.to_owned() };
         let (left, right) = text.split_once('=').ok_or_else(|| refuse("write `output (seconds) = method input`"))?;
-        let (output, interval) = left.trim().rsplit_once('(').ok_or_else(|| refuse("the interval is missing, as in `(60)`"))?;
+        let (output, interval) =
+            left.trim().rsplit_once('(').ok_or_else(|| refuse("the interval is missing, as in `(60)`"))?;
         let interval = interval.trim().strip_suffix(')').and_then(|seconds| seconds.trim().parse::<u32>().ok());
-        let interval_s = interval.filter(|seconds| (1..=86_400).contains(seconds)).ok_or_else(|| refuse("the interval is not 1 to 86400 seconds"))?;
-        let (method, input) = right.trim().split_once(char::is_whitespace).ok_or_else(|| refuse("write a method and an input after the `=`"))?;
-        let method = Method::of(method).ok_or_else(|| refuse("the method is not sum, avg, min, max, count, last or p50 to p999"))?;
+        let interval_s = interval
+            .filter(|seconds| (1..=86_400).contains(seconds))
+            .ok_or_else(|| refuse("the interval is not 1 to 86400 seconds"))?;
+        let (method, input) = right
+            .trim()
+            .split_once(char::is_whitespace)
+            .ok_or_else(|| refuse("write a method and an input after the `=`"))?;
+        let method = Method::of(method)
+            .ok_or_else(|| refuse("the method is not sum, avg, min, max, count, last or p50 to p999"))?;
         let pattern = pattern_of(input.trim()).map_err(|reason| refuse(&reason))?;
-        let output = output_of(output.trim()).ok_or_else(|| refuse("the output has a `<` without its `>`, or is empty"))?;
+        let output =
+            output_of(output.trim()).ok_or_else(|| refuse("the output has a `<` without its `>`, or is empty"))?;
         let unknown = output.iter().find_map(|part| match part {
             Part::Field(field) if pattern.capture_names().flatten().all(|known| known != field) => Some(field),
             _ => None,
@@ -141,7 +149,10 @@ fn pattern_of(input: &str) -> Result<Regex, String> {
         }
     }
     regex.push('$');
-    RegexBuilder::new(&regex).size_limit(MAX_PATTERN_BYTES).build().map_err(|_| "a field's name is used twice or is no word".to_owned())
+    RegexBuilder::new(&regex)
+        .size_limit(MAX_PATTERN_BYTES)
+        .build()
+        .map_err(|_| "a field's name is used twice or is no word".to_owned())
 }
 
 fn output_of(output: &str) -> Option<Vec<Part>> {

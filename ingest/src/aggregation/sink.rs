@@ -32,6 +32,17 @@ pub struct Aggregating {
     outputs: Arc<Outputs>,
 }
 
+/// Figures since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Outputs known.
+    pub n_outputs: usize,
+    /// Outputs passed over: there are as many as are kept.
+    pub n_passed_over: u64,
+    /// Datapoints that came too late for their interval.
+    pub n_late: u64,
+}
+
 /// The outputs of all rules.
 pub struct Outputs {
     rules: Vec<Rule>,
@@ -108,7 +119,8 @@ impl Outputs {
                 state.fed.resize(index + 1, None);
             }
             if state.fed[index].is_none() {
-                let fed = self.inner.name(point.series).map_or_else(Vec::new, |name| self.outputs_of(&mut state, &name));
+                let fed =
+                    self.inner.name(point.series).map_or_else(Vec::new, |name| self.outputs_of(&mut state, &name));
                 state.fed[index] = Some(fed.into_boxed_slice());
             }
             let State { fed, outputs, .. } = &mut *state;
@@ -142,7 +154,7 @@ impl Outputs {
     fn due(&self, now_s: i64) -> Vec<(String, i64, f64)> {
         let mut due = Vec::new();
         let mut state = self.state();
-        for (name, buckets) in state.outputs.iter_mut().filter(|(_, buckets)| !buckets.is_idle(now_s - 60)) {
+        for (name, buckets) in &mut state.outputs {
             buckets.take(now_s, |start_s, value| due.push((name.clone(), start_s, value)));
         }
         due
@@ -165,10 +177,14 @@ impl Outputs {
         }
     }
 
-    /// How many outputs there are, how many were passed over, and how many datapoints came too late for theirs.
-    pub fn stats(&self) -> (usize, u64, u64) {
-        let n_outputs = self.state().outputs.len();
-        (n_outputs, self.n_passed_over.load(Ordering::Relaxed), self.n_late.load(Ordering::Relaxed))
+    /// The figures now.
+    pub fn stats(&self) -> Stats {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            n_outputs: self.state().outputs.len(),
+            n_passed_over: load(&self.n_passed_over),
+            n_late: load(&self.n_late),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::filter::RewriteConfig;
 use crate::listen::{Listen, seconds};
 
 /// The `[carbon]` section of the configuration: where Graphite's datapoints come in.
@@ -23,6 +24,12 @@ pub struct CarbonConfig {
     pub idle_timeout: Duration,
     /// Most series names that all connections together remember, so that a known name costs one look-up. Beyond, the store is asked each time.
     pub max_cached_names: usize,
+    /// Regular expressions; a new name that none of them finds is refused and counted. Empty lets all in. Carbon's whitelist.
+    pub allow: Vec<String>,
+    /// Regular expressions; a new name that one of them finds is refused and counted. Carbon's blacklist.
+    pub block: Vec<String>,
+    /// How names are rewritten, one after the other, before anything else looks at them.
+    pub rewrite: Vec<RewriteConfig>,
     /// UDP receive buffer to ask the kernel for, in bytes; it grants at most `net.core.rmem_max`.
     pub receive_buffer: usize,
 }
@@ -37,6 +44,9 @@ impl Default for CarbonConfig {
             idle_timeout: Duration::from_secs(3600),
             // About 100 bytes each.
             max_cached_names: 1_000_000,
+            allow: Vec::new(),
+            block: Vec::new(),
+            rewrite: Vec::new(),
             receive_buffer: 4 << 20,
         }
     }

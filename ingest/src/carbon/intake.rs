@@ -15,6 +15,7 @@ use hashbrown::HashMap;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    filter::Filter,
     parse::{self, Line, MAX_LINE_BYTES, Reason},
     pickle::{self, PickleError},
 };
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) clock: Clock,
     pub(crate) stop: CancellationToken,
+    /// Asked once for each name, when it is new.
+    pub(crate) filter: Filter,
     /// Names that may still be remembered.
     pub(crate) cache_room: AtomicUsize,
     pub(crate) counters: Counters,
@@ -41,6 +44,7 @@ pub(crate) struct Counters {
     pub(crate) n_points: AtomicU64,
     pub(crate) n_bad: [AtomicU64; Reason::ALL.len()],
     pub(crate) n_bad_pickles: AtomicU64,
+    pub(crate) n_filtered: AtomicU64,
     pub(crate) n_refused_names: AtomicU64,
     pub(crate) n_refused_points: AtomicU64,
     pub(crate) n_lost_points: AtomicU64,
@@ -142,9 +146,13 @@ impl Intake {
     }
 
     #[cold]
-    fn intern(&mut self, name: &str) -> Option<SeriesId> {
+    fn intern(&mut self, sent: &str) -> Option<SeriesId> {
         let counters = &self.shared.counters;
-        let Ok(canonical) = series::canonical(name) else {
+        let Some(name) = self.shared.filter.pass(sent) else {
+            count(&counters.n_filtered, 1);
+            return None;
+        };
+        let Ok(canonical) = series::canonical(&name) else {
             count(&counters.n_bad[Reason::Name as usize], 1);
             return None;
         };
@@ -156,7 +164,7 @@ impl Intake {
                     .cache_room
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1));
                 if room.is_ok() {
-                    self.known.insert(name.into(), series);
+                    self.known.insert(sent.into(), series);
                 }
                 Some(series)
             }
@@ -199,7 +207,10 @@ impl Intake {
     fn intern_again(&mut self) {
         let mut renamed = HashMap::new();
         for (name, series) in &mut self.known {
-            let interned = series::canonical(name).ok().and_then(|canonical| self.shared.sink.intern(&canonical).ok());
+            let passed = self.shared.filter.pass(name);
+            let interned = passed
+                .and_then(|name| series::canonical(&name).ok())
+                .and_then(|canonical| self.shared.sink.intern(&canonical).ok());
             if let Some(new) = interned {
                 renamed.insert(std::mem::replace(series, new), new);
             }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     config::CarbonConfig,
     connection,
+    filter::Filter,
     intake::{Counters, Intake, Shared, count},
     parse::Reason,
 };
@@ -39,6 +40,8 @@ pub struct Stats {
     pub n_bad: [u64; Reason::ALL.len()],
     /// Pickles refused as a whole.
     pub n_bad_pickles: u64,
+    /// Datapoints whose names `allow` and `block` keep out.
+    pub n_filtered: u64,
     /// Datapoints whose series the store refuses.
     pub n_refused_names: u64,
     /// Datapoints that the store refuses for their time.
@@ -69,6 +72,7 @@ impl Observer {
             n_points,
             n_bad,
             n_bad_pickles,
+            n_filtered,
             n_refused_names,
             n_refused_points,
             n_lost_points,
@@ -81,6 +85,7 @@ impl Observer {
             n_points: load(n_points),
             n_bad: n_bad.each_ref().map(load),
             n_bad_pickles: load(n_bad_pickles),
+            n_filtered: load(n_filtered),
             n_refused_names: load(n_refused_names),
             n_refused_points: load(n_refused_points),
             n_lost_points: load(n_lost_points),
@@ -116,6 +121,7 @@ impl Server {
             sink,
             clock,
             stop: stop.child_token(),
+            filter: Filter::new(config).map_err(ServeError::Pattern)?,
             cache_room: AtomicUsize::new(config.max_cached_names),
             counters: Counters::default(),
         };
