@@ -35,6 +35,8 @@ pub mod graphite;
 
 pub mod original;
 
+pub mod neighbour;
+
 pub mod shop;
 
 pub mod picture;

@@ -67,6 +67,11 @@ impl Original {
         })?;
         Ok(original)
     }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Original {

@@ -34,7 +34,7 @@ impl Ports {
 }
 
 /// A port that is free for TCP and UDP, and that no other server of this process was given.
-fn free_port() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
     static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));

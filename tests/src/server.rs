@@ -207,13 +207,15 @@ impl Server {
         answer(request.call()?)
     }
 
-    /// The answer to a body posted with some headers.
+    /// The answer to a body posted with some headers; it is JSON unless they say otherwise.
     ///
     /// # Errors
     /// When there is none.
     pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> anyhow::Result<Answer> {
-        let request = self.agent.post(self.url(path)).header("content-type", "application/json");
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let is_typed = headers.iter().any(|(name, _)| *name == "content-type");
+        let json = (!is_typed).then_some(("content-type", "application/json"));
+        let request = self.agent.post(self.url(path));
+        let request = headers.iter().chain(&json).fold(request, |request, (name, value)| request.header(*name, *value));
         answer(request.send(body)?)
     }
 
@@ -352,7 +354,7 @@ listen = "{web}"
 base_url = "http://{web}"
 [statsd]
 udp = "{statsd}"
-tcp = "off"
+tcp = "{statsd}"
 admin = "{console}"
 flush = "{flush_s}s"
 {statsd_lines}
