@@ -121,6 +121,20 @@ impl Bus {
         }
     }
 
+    /// Forgets where a group stands: its next member begins at the earliest records, as that of a new group does. For
+    /// whoever has lost what the group's offsets spoke of, and builds it again.
+    ///
+    /// # Errors
+    /// [`BusError::Unavailable`] while the group has members, which on Kafka a killed process stays for ten seconds;
+    /// [`BusError::Group`], [`BusError::Closed`], [`BusError::Broken`]; [`BusError::Timeout`] within `timeout`.
+    pub async fn forget(&self, group: &str) -> Result<(), BusError> {
+        check_group(group)?;
+        match &self.0 {
+            Kind::Embedded(bus) => bus.forget(group).await,
+            Kind::Kafka(bus) => bus.forget(group).await,
+        }
+    }
+
     /// Removes the records of a topic that were appended before a moment, committed or not, and returns how many. Takes
     /// them from the start of the log only: the first record that is younger ends it. Offsets are not given out again.
     ///

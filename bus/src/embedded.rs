@@ -7,6 +7,7 @@ mod writer;
 use std::{
     collections::HashSet,
     fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     time::Duration,
@@ -127,6 +128,15 @@ impl Embedded {
         let group = group.to_owned();
         let committed = self.look_up(move |reader| log::committed(reader, &group, topic)).await?;
         Ok((next - committed.max(first)).max(0).unsigned_abs())
+    }
+
+    pub(crate) async fn forget(&self, group: &str) -> Result<(), BusError> {
+        const DOING: &str = "forget a group";
+        let group: Arc<str> = group.into();
+        if held(&self.0.claims).iter().any(|(member, _)| *member == group) {
+            return Err(BusError::unavailable(DOING, io::Error::other("it has members")));
+        }
+        self.ask(DOING, JOB_BYTES, |done| Job::Forget { group, done }).await
     }
 
     pub(crate) async fn prune(&self, topic: Topic, before: UnixMillis) -> Result<u64, BusError> {

@@ -119,6 +119,11 @@ impl Kafka {
         self.look_up("read the lag of a group", Some(group), move |lookup| lookup.lag(topic)).await
     }
 
+    pub(crate) async fn forget(&self, group: &str) -> Result<(), BusError> {
+        self.ensure_topics().await?;
+        topics::forget_group(&self.0.config, group).await
+    }
+
     pub(crate) async fn prune(&self, topic: Topic, before: UnixMillis) -> Result<u64, BusError> {
         let starts = move |lookup: &Lookup| lookup.starts(topic, before);
         let starts = self.look_up("find where to prune", None, starts).await?;

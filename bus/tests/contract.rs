@@ -58,6 +58,7 @@ contract! {
     concurrent_publishers_each_get_their_own_positions;
     any_stretch_can_be_read;
     lag_counts_what_is_not_committed;
+    a_forgotten_group_begins_at_the_earliest_records;
     pruned_records_are_gone_and_their_offsets_stay_spent;
     a_closed_bus_says_so_everywhere;
     a_name_that_no_group_can_have_is_refused;
@@ -361,6 +362,23 @@ async fn lag_counts_what_is_not_committed(bed: Testbed) {
     let all = drain(&mut member, 3).await;
     member.commit(&all[..2]).await.unwrap();
     assert_eq!(bus.lag("slow", Topic::Deploys).await.unwrap(), 1);
+}
+
+async fn a_forgotten_group_begins_at_the_earliest_records(bed: Testbed) {
+    let bus = bed.open().await;
+    bus.forget("catalog").await.unwrap();
+    publish(&bus, Topic::Deploys, &["a", "b", "c"]).await;
+    let mut member = bus.subscribe("catalog", &[Topic::Deploys]).await.unwrap();
+    let all = drain(&mut member, 3).await;
+    member.commit(&all).await.unwrap();
+    let error = bus.forget("catalog").await.unwrap_err();
+    assert_eq!(error.recourse(), Recourse::Retry, "it has a member: {error:?}");
+    member.close().await;
+
+    bus.forget("catalog").await.unwrap();
+    assert_eq!(bus.lag("catalog", Topic::Deploys).await.unwrap(), 3);
+    let mut member = bus.subscribe("catalog", &[Topic::Deploys]).await.unwrap();
+    assert_eq!(drain(&mut member, 3).await, all);
 }
 
 async fn pruned_records_are_gone_and_their_offsets_stay_spent(bed: Testbed) {

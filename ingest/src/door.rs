@@ -38,7 +38,7 @@ pub struct Door {
 
 /// The configured hooks by the last part of their path.
 struct Hooks {
-    by_path: BTreeMap<String, HookConfig>,
+    by_path: BTreeMap<String, Arc<HookConfig>>,
     /// Whether a source without a `[[hook]]` is taken too, unverified.
     open: bool,
 }
@@ -128,7 +128,7 @@ impl Door {
         self.publish_received(&source, outcome?).await
     }
 
-    fn config(&self, path: &str) -> Result<HookConfig, DoorError> {
+    fn config(&self, path: &str) -> Result<Arc<HookConfig>, DoorError> {
         let hooks = Arc::clone(&self.hooks.read().unwrap_or_else(PoisonError::into_inner));
         hooks.find(path).ok_or_else(|| {
             self.counters.count_unknown();
@@ -179,15 +179,17 @@ impl Door {
 
 impl Hooks {
     fn new(hooks: Vec<HookConfig>, open: bool) -> Self {
-        Self { by_path: hooks.into_iter().map(|hook| (hook.path().to_owned(), hook)).collect(), open }
+        Self { by_path: hooks.into_iter().map(|hook| (hook.path().to_owned(), Arc::new(hook))).collect(), open }
     }
 
-    fn find(&self, path: &str) -> Option<HookConfig> {
+    fn find(&self, path: &str) -> Option<Arc<HookConfig>> {
         match self.by_path.get(path) {
-            Some(hook) => Some(hook.clone()),
+            Some(hook) => Some(Arc::clone(hook)),
             // A source that is set up under another name has its secret there: it is not open here.
             None if self.by_path.values().any(|hook| hook.source == path) => None,
-            None if self.open || path == hooks::OWN => hooks::source(path).map(|source| HookConfig::of(source.name)),
+            None if self.open || path == hooks::OWN => {
+                hooks::source(path).map(|source| Arc::new(HookConfig::of(source.name)))
+            }
             None => None,
         }
     }
@@ -206,7 +208,7 @@ type Read = fn(&HookRequest, &HookConfig) -> Result<Received, HookError>;
 /// Parses on this thread what is small, elsewhere what is not, and gives the request back.
 async fn parse(
     request: HookRequest,
-    config: HookConfig,
+    config: Arc<HookConfig>,
     read: Read,
 ) -> Result<(Result<Received, HookError>, HookRequest), DoorError> {
     if request.body.len() <= BLOCKING_BODY_BYTES {

@@ -2,7 +2,10 @@
 //!
 //! It reads deploys and incidents as the consumer group [`GROUP`], applies a batch in one transaction of each, tells
 //! whoever listens what changed, and only then moves the group's offsets. The next batch is read and decoded meanwhile. A crash in between applies a batch again,
-//! which changes nothing but what the crash left undone. The catalog can be rebuilt from the topics: delete it and the group's offsets.
+//! which changes nothing but what the crash left undone.
+//!
+//! The catalog can be rebuilt from the topics: delete its file. A catalog that does not say that it follows the bus is
+//! new, and [`prepare`] sends the group back to the earliest records for it.
 
 mod decode;
 mod rollback;
@@ -31,6 +34,8 @@ use self::decode::Decoded;
 /// Most records that are applied in one transaction: as many as a batch of the bus holds of deploys, so that behind a
 /// long log the two syncs of a batch cost little, and few enough that a listener waits a quarter of a second.
 const BATCH_RECORDS: usize = 5000;
+/// The catalog's checkpoint that says that the group's offsets speak of this catalog.
+const FOLLOWS: &str = "projector/follows";
 /// The first and the longest wait after something failed that may pass.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -46,6 +51,36 @@ pub enum Change {
     },
     /// An incident's newest revision.
     Incident(Arc<Incident>),
+}
+
+/// Why a catalog could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The bus could not be asked.
+    #[error("the catalog's place on the bus cannot be looked up")]
+    Bus(#[from] BusError),
+    /// The catalog could not be asked.
+    #[error("the catalog cannot be read")]
+    Store(#[from] StoreError),
+}
+
+/// Makes a new catalog begin at the earliest records, though the group has been further for another one. To be called
+/// before anybody asks how far the group is; [`run`] calls it too, for a bus that is away now.
+///
+/// # Errors
+/// See [`PrepareError`]; what is not done yet is done by the next call.
+pub async fn prepare(bus: &Bus, catalog: &Catalog) -> Result<(), PrepareError> {
+    let of_bus = {
+        let catalog = catalog.clone();
+        move || catalog.checkpoint(FOLLOWS)
+    };
+    if spawn_blocking(of_bus).await.ok().transpose()?.flatten().is_some() {
+        return Ok(());
+    }
+    bus.forget(GROUP).await?;
+    let catalog = catalog.clone();
+    spawn_blocking(move || catalog.set_checkpoint(FOLLOWS, "from the earliest record")).await.ok().transpose()?;
+    Ok(())
 }
 
 /// Why the projector had to stop.
@@ -70,6 +105,13 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), ProjectorError> {
     let work = async {
+        let mut pause = Pause::new();
+        while let Err(error) = prepare(&bus, &catalog).await {
+            match error {
+                PrepareError::Bus(error) if !error.is_retryable() => return Err(error.into()),
+                error => pause.wait("prepare", &error).await,
+            }
+        }
         let mut subscription = retry("subscribe", || bus.subscribe(GROUP, &[Topic::Deploys, Topic::Incidents])).await?;
         let mut waiting = None;
         loop {

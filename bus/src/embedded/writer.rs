@@ -32,6 +32,7 @@ type Answer<T> = oneshot::Sender<Result<T, BusError>>;
 pub(super) enum Job {
     Append { topic: Topic, records: Vec<Record>, done: Answer<Vec<Position>> },
     Commit { group: Arc<str>, offsets: Vec<(Topic, i64)>, done: Answer<()> },
+    Forget { group: Arc<str>, done: Answer<()> },
     Prune { topic: Topic, before: UnixMillis, max: u64, done: Answer<u64> },
     Close { done: Answer<()> },
 }
@@ -143,6 +144,7 @@ impl Writer {
 
 fn transact(log: &mut Log, now: UnixMillis, batch: &[Queued], heads: &mut Heads) -> rusqlite::Result<Vec<Outcome>> {
     let transaction = log.begin()?;
+    let mut rows = log::Rows::new(&transaction, now);
     let mut outcomes = Vec::with_capacity(batch.len());
     for Queued { job, .. } in batch {
         outcomes.push(match job {
@@ -150,7 +152,7 @@ fn transact(log: &mut Log, now: UnixMillis, batch: &[Queued], heads: &mut Heads)
                 let head = &mut heads[*topic as usize];
                 let mut positions = Vec::with_capacity(records.len());
                 for record in records {
-                    log::append(&transaction, *topic, *head, now, record)?;
+                    rows.push(*topic, *head, record)?;
                     positions.push(Position { partition: 0, offset: *head });
                     *head += 1;
                 }
@@ -162,10 +164,18 @@ fn transact(log: &mut Log, now: UnixMillis, batch: &[Queued], heads: &mut Heads)
                 }
                 Outcome::Committed
             }
-            Job::Prune { topic, before, max, .. } => Outcome::Pruned(log::prune(&transaction, *topic, *before, *max)?),
+            Job::Forget { group, .. } => {
+                log::forget(&transaction, group)?;
+                Outcome::Committed
+            }
+            Job::Prune { topic, before, max, .. } => {
+                rows.write()?;
+                Outcome::Pruned(log::prune(&transaction, *topic, *before, *max)?)
+            }
             Job::Close { .. } => Outcome::Committed,
         });
     }
+    rows.write()?;
     transaction.commit()?;
     Ok(outcomes)
 }
@@ -175,10 +185,10 @@ fn answer(job: Job, outcome: Result<Outcome, BusError>) {
     match (job, outcome) {
         (Job::Append { done, .. }, Ok(Outcome::Appended(positions))) => drop(done.send(Ok(positions))),
         (Job::Prune { done, .. }, Ok(Outcome::Pruned(n))) => drop(done.send(Ok(n))),
-        (Job::Commit { done, .. }, Ok(_)) => drop(done.send(Ok(()))),
+        (Job::Commit { done, .. } | Job::Forget { done, .. }, Ok(_)) => drop(done.send(Ok(()))),
         (Job::Append { done, .. }, Err(error)) => drop(done.send(Err(error))),
         (Job::Prune { done, .. }, Err(error)) => drop(done.send(Err(error))),
-        (Job::Commit { done, .. }, Err(error)) => drop(done.send(Err(error))),
+        (Job::Commit { done, .. } | Job::Forget { done, .. }, Err(error)) => drop(done.send(Err(error))),
         // No other pairs are made: `transact` answers each job with its own kind, and `run` answers the close.
         (Job::Append { .. } | Job::Prune { .. } | Job::Close { .. }, _) => {}
     }

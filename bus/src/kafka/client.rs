@@ -45,6 +45,8 @@ impl ConsumerContext for Context {}
 
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        // A broker that has just started has no producer ids to give yet; the client asks again by itself.
+        _ if facility == "GETPID" => debug!(facility, message, "kafka client"),
         RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => debug!(facility, message, "kafka client"),
         RDKafkaLogLevel::Notice => info!(facility, message, "kafka client"),
         _ => warn!(facility, message, "kafka client"),

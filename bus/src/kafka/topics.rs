@@ -114,6 +114,18 @@ pub(super) async fn delete_before(config: &BusConfig, topic: Topic, starts: &[Bo
     deleted.elements().iter().try_for_each(|partition| partition.error().map_err(|error| failure(DOING, error)))
 }
 
+/// Removes a group's offsets.
+pub(super) async fn forget_group(config: &BusConfig, group: &str) -> Result<(), BusError> {
+    const DOING: &str = "forget a group";
+    let name = format!("{}.{group}", config.prefix);
+    let options = AdminOptions::new().request_timeout(Some(Timeout::After(config.timeout)));
+    let outcomes = admin(config)?.delete_groups(&[&name], &options).await.map_err(|error| failure(DOING, error))?;
+    outcomes.into_iter().try_for_each(|outcome| match outcome {
+        Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => Ok(()),
+        Err((_, code)) => Err(failure(DOING, KafkaError::AdminOp(code))),
+    })
+}
+
 fn admin(config: &BusConfig) -> Result<AdminClient<Context>, BusError> {
     client::common(config).create_with_context(Context).map_err(|error| failure("create a kafka client", error))
 }

@@ -122,6 +122,35 @@ async fn a_rollback_is_recognised_on_replay_after_a_crash_behind_the_deploys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_catalog_is_built_again_from_the_bus() {
+    let mut bench = Bench::new().await;
+    bench.publish([event("a", "1", 100, Status::Succeeded), event("b", "2", 200, Status::Succeeded)]).await;
+    bench.change().await;
+    bench.change().await;
+    bench.stop.cancel();
+    timeout(Duration::from_secs(10), bench.task).await.unwrap().unwrap().unwrap();
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (n_changes, why) in [(2, "a new catalog has everything applied"), (0, "one that follows goes on")] {
+        let catalog = Catalog::open(elsewhere.path()).unwrap();
+        prepare(&bench.bus, &catalog).await.unwrap();
+        assert_eq!(bench.bus.lag(GROUP, Topic::Deploys).await.unwrap(), n_changes, "{why}");
+        let (sender, mut changes) = broadcast::channel(100);
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(bench.bus.clone(), catalog.clone(), sender, stop.clone()));
+        for _ in 0..n_changes {
+            timeout(Duration::from_secs(10), changes.recv()).await.unwrap().unwrap();
+        }
+        while bench.bus.lag(GROUP, Topic::Deploys).await.unwrap() > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+        timeout(Duration::from_secs(10), task).await.unwrap().unwrap().unwrap();
+        assert_eq!(catalog.deploy("b").unwrap().unwrap().version.as_deref(), Some("2"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_bus_ends_it_with_an_error() {
     let bench = Bench::new().await;
     bench.publish([event("a", "1", 100, Status::Started)]).await;
