@@ -107,6 +107,9 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
     let bus = Bus::open(&bus, &data).await.context("cannot open the bus")?;
     let (store, catalog) = open_store(store, Arc::clone(&clock)).await?;
     let series = Federation::new(store.clone(), &source, Arc::clone(&clock));
+    if let Err(error) = projector::prepare(&bus, &catalog).await {
+        warn!(%error, "a new catalog waits for the bus");
+    }
     let spool = Spool::open(&data.join("spool"), DEFAULT_SPOOL_BYTES).context("cannot open the spool")?;
     // Without any [[hook]] every source is taken unsigned, on loopback only; with one, what is configured.
     let open_door = hook.is_empty() && !web.is_exposed();
@@ -257,6 +260,8 @@ impl Running {
     pub async fn join(mut self) -> anyhow::Result<()> {
         let unasked = || Err(anyhow!("a part of deployline ended by itself"));
         let mut outcome = tokio::select! {
+            // First: parts end because of it, and may have done so before this is looked at.
+            biased;
             () = self.stop.cancelled() => Ok(()),
             Some(ended) = self.receivers.join_next() => flatten(ended).and_then(|()| unasked()),
             Some(ended) = self.workers.join_next() => flatten(ended).and_then(|()| unasked()),
