@@ -54,6 +54,8 @@ def main():
     recorded, alerts = recording.Recording(options), []
     for deploy in recorded.deploys:
         service, end = deploy["service"], deploy["finished_at"]
+        if not np.isfinite(end):
+            continue
         for look in map(int, options.looks.split(",")):
             windows = [(signal, recorded.window(signal, service, end, end + look)[1],
                         recorded.window(signal, service, deploy["started_at"] - options.control, deploy["started_at"])[1])

@@ -52,7 +52,7 @@ def suspect(recorded, service, onset, now):
 def main():
     recorded = recording.Recording(options)
     looks = sorted((deploy["finished_at"] + int(after), deploy["id"]) for deploy in recorded.deploys
-                   for after in options.looks.split(","))
+                   if np.isfinite(deploy["finished_at"]) for after in options.looks.split(","))
     deploys, told, alerts = {deploy["id"]: deploy for deploy in recorded.deploys}, {}, []
     for now, looked in looks:
         deploy = deploys[looked]

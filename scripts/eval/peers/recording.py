@@ -2,6 +2,7 @@
 import argparse
 import gzip
 import json
+import math
 import os
 import tomllib
 
@@ -24,6 +25,9 @@ class Recording:
         self.depends_on = {name: service.get("depends_on", []) for name, service in config.get("service", {}).items()}
         with open(options.deploys) as lines:
             self.deploys = sorted(map(json.loads, lines), key=lambda deploy: deploy["started_at"])
+        for deploy in self.deploys:
+            if deploy["finished_at"] is None:  # Still running when the recording ends.
+                deploy["finished_at"] = math.inf
         self.step = 10
         self._cache = {}
 
