@@ -13,6 +13,12 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// A hook's parts are allocated on one thread and freed on another, as are a batch's. Under a load of hooks a fifth of the
+/// time went into glibc's allocator; with this one the same machine takes a quarter more of them.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
