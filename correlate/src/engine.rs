@@ -16,7 +16,7 @@ use crate::{
     calibration::calibrated,
     engine::lifecycle::{SUSPECTED, Suspected, Suspicions},
     explain,
-    grid::{AGES, PerAge},
+    grid::{self, AGES, Glance, PerAge},
     incidents::{Book, Opening},
     lag::{self, Exposure},
     level::{Scale, Usual},
@@ -48,6 +48,8 @@ const ROUND_BINS: i64 = 6;
 const MEASURE_BINS: i64 = 30;
 /// A signal held by an incident for so long is watched again, its new level taken as given: two hours at 10 s.
 const RELEASE_BINS: i64 = 720;
+/// Evidence of a service from which on each onset is looked at: below it no explanation reaches the weight of "nothing".
+const STIRS: f64 = 0.0;
 /// Evidence from which a further signal counts as moved with the service.
 const MOVED_LN: f64 = 3.0;
 /// Evidence that a signal of another service needs to join an incident.
@@ -56,6 +58,9 @@ const JOINED_LN: f64 = 5.0;
 const LEAST_FACTOR: f64 = 1.04;
 /// A level that moved by less than this is not believed to have come back by itself.
 const FAINT_FACTOR: f64 = 1.3;
+/// Most services that are asked whether everything moved at once: so many tell an incident of three in five from chance beyond
+/// doubt, and a shop of thousands is not looked through whenever one of them stirs.
+const MOST_WITNESSES: usize = 64;
 /// The engine skips ahead when it was not asked for longer than this many bins.
 const MOST_BINS_BEHIND: i64 = 8640;
 
@@ -84,6 +89,8 @@ pub struct Engine {
     tracks: Vec<Track>,
     services: BTreeMap<String, usize>,
     watched: Vec<Watched>,
+    /// The services that are asked whether everything moved at once, in the order of their names' hashes.
+    witnesses: Vec<usize>,
     deploys: BTreeMap<(UnixMillis, String), Deploy>,
     starts: HashMap<String, UnixMillis>,
     book: Book,
@@ -112,6 +119,7 @@ impl Engine {
             tracks: Vec::new(),
             services: BTreeMap::new(),
             watched: Vec::new(),
+            witnesses: Vec::new(),
             deploys: BTreeMap::new(),
             starts: HashMap::new(),
             book: Book::default(),
@@ -229,15 +237,17 @@ impl Engine {
 
     /// The track of a signal and series, made when it is new; `None` when there are too many.
     fn track(&mut self, signal: usize, service: String, series: String, per: Option<String>) -> Option<usize> {
-        let signal = &self.settings.signals[signal];
         let place = match self.services.get(&service) {
             Some(place) => *place,
             None => {
                 self.watched.push(Watched { name: service.clone(), tracks: Vec::new() });
-                self.services.insert(service, self.watched.len() - 1);
-                self.watched.len() - 1
+                let place = self.watched.len() - 1;
+                self.services.insert(service, place);
+                self.call_witness(place);
+                place
             }
         };
+        let signal = &self.settings.signals[signal];
         let known = self.watched[place]
             .tracks
             .iter()
@@ -260,6 +270,15 @@ impl Engine {
             key(*a).cmp(&key(*b))
         });
         Some(track)
+    }
+
+    /// Makes a new service a witness if it is among the first [`MOST_WITNESSES`] by the hash of its name, so that the order of arrival
+    /// does not show.
+    fn call_witness(&mut self, place: usize) {
+        let key = |place: &usize| (name_hash(&self.watched[*place].name), self.watched[*place].name.as_str());
+        let at = self.witnesses.partition_point(|witness| key(witness) < key(&place));
+        self.witnesses.insert(at, place);
+        self.witnesses.truncate(MOST_WITNESSES);
     }
 
     fn judge(&mut self, end: i64, told: &mut Vec<Incident>) {
@@ -365,7 +384,7 @@ impl Engine {
                 }
             }
         }
-        let round = |place: usize| (end + place_stagger(&self.watched[place].name)) % ROUND_BINS == 0;
+        let round = |place: usize| (end + stagger(&self.watched[place].name)) % ROUND_BINS == 0;
         let fresh = |index: &(usize, usize)| {
             let exposure = &exposures[index.0];
             now.as_secs_f64() - exposure.live_s() < (crate::window::ONSET_BINS as i64 * self.settings.bin_s) as f64
@@ -374,6 +393,8 @@ impl Engine {
             .filter(|place| round(*place) || reached.get(place).is_some_and(|all| all.iter().any(fresh)))
             .collect();
         let mut profiles: BTreeMap<usize, Option<Profile>> = BTreeMap::new();
+        // ln of what each witness's own explanations make of it.
+        let mut locals: BTreeMap<usize, f64> = BTreeMap::new();
         for place in due {
             let profile = self.profile(place, end, &mut profiles);
             let Some(profile) = profile else { continue };
@@ -400,23 +421,21 @@ impl Engine {
             if !suspects::is_promising(&candidates, &profile, moment) {
                 continue;
             }
-            // Something moved: now the rivals and everybody else are asked.
-            for other in 0..self.watched.len() {
-                self.profile(other, end, &mut profiles);
-            }
-            let locals: BTreeMap<usize, f64> = profiles
-                .iter()
-                .filter_map(|(other, profile)| {
+            // Something moved: now the rivals and the others are asked.
+            let others: Vec<usize> = self.witnesses.iter().copied().filter(|other| *other != place).collect();
+            for other in &others {
+                let Some(profile) = self.profile(*other, end, &mut profiles) else { continue };
+                locals.entry(*other).or_insert_with(|| {
                     let near = reached.get(other).map(Vec::as_slice).unwrap_or_default();
                     let none = BTreeMap::new();
-                    let candidates = self::candidates(near, &exposures, &origins, &none);
-                    Some((*other, suspects::ln_local(&candidates, profile.as_ref()?, moment)))
-                })
-                .collect();
-            let neighbors: Vec<Neighbor<'_>> = profiles
+                    suspects::ln_local(&self::candidates(near, &exposures, &origins, &none), &profile, moment)
+                });
+            }
+            let neighbors: Vec<Neighbor<'_>> = others
                 .iter()
-                .filter(|(other, _)| **other != place)
-                .filter_map(|(other, profile)| Some(Neighbor { profile: profile.as_ref()?, ln_local: locals[other] }))
+                .filter_map(|other| {
+                    Some(Neighbor { profile: profiles.get(other)?.as_ref()?, ln_local: *locals.get(other)? })
+                })
                 .collect();
             let spreading = self.spreading(place, end);
             let rivals = self.rivals(place, end);
@@ -424,6 +443,7 @@ impl Engine {
             if self.decide(place, &posterior, &candidates, &profiles, end, now, told) {
                 // The incident holds signals now: what was computed without it is stale.
                 profiles.clear();
+                locals.clear();
             }
         }
     }
@@ -434,23 +454,30 @@ impl Engine {
             return *known;
         }
         let tracks = self.free_tracks(place, end);
-        let mut steps = [LogSum::default(); AGES.len()];
-        let mut ramps = [LogSum::default(); AGES.len()];
-        let mut total = 0.0;
         let weights = self.weights(&tracks);
+        let mut glances = [Vec::with_capacity(tracks.len()), Vec::with_capacity(tracks.len())];
+        let mut seen = Vec::with_capacity(tracks.len());
         for (track, weight) in tracks.into_iter().zip(weights) {
-            let track = &self.tracks[track];
-            if let Some(profile) = track.profile(end, &mut self.scratch) {
-                for at in 0..AGES.len() {
-                    steps[at].add(weight.ln() + profile.step[at]);
-                    ramps[at].add(weight.ln() + profile.ramp[at]);
-                }
-                total += weight;
+            if let Some(shapes) = self.tracks[track].glance(end, &mut self.scratch) {
+                glances.iter_mut().zip(shapes).for_each(|(all, shape)| all.push((weight, shape)));
+                seen.push((track, weight));
             }
         }
-        let shift = total.ln();
-        let profile = (total > 0.0)
-            .then(|| Profile { step: steps.map(|sum| sum.ln() - shift), ramp: ramps.map(|sum| sum.ln() - shift) });
+        let profile = (!seen.is_empty()).then(|| {
+            let [step, ramp] = glances.map(|all| Glance::mean(&all));
+            // Only where the service as a whole has something to say is each onset looked at.
+            if step.most().max(ramp.most()) <= STIRS {
+                return Profile { step: step.per_age(), ramp: ramp.per_age() };
+            }
+            let close = seen
+                .iter()
+                .filter_map(|(track, weight)| Some((*weight, self.tracks[*track].profile(end, &mut self.scratch)?)));
+            let close: Vec<(f64, Profile)> = close.collect();
+            Profile {
+                step: grid::mean(close.iter().map(|(weight, profile)| (*weight, &profile.step))),
+                ramp: grid::mean(close.iter().map(|(weight, profile)| (*weight, &profile.ramp))),
+            }
+        });
         cache.insert(place, profile);
         profile
     }
@@ -898,14 +925,12 @@ fn candidates<'a>(
         .collect()
 }
 
-/// Spreads the measuring over time by the series' name, not by its order of arrival (FNV-1a).
-fn stagger(series: &str) -> i64 {
-    let hash = series
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    (hash % 1000) as i64
+/// Spreads the measuring over time by the series' name, not by its order of arrival.
+fn stagger(name: &str) -> i64 {
+    (name_hash(name) % 1000) as i64
 }
 
-fn place_stagger(service: &str) -> i64 {
-    stagger(service)
+/// FNV-1a: the same everywhere and always.
+fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

@@ -1,5 +1,7 @@
 //! The candidate onsets: how many bins a change has lasted by now.
 
+use crate::normal::LogSum;
+
 /// The number of candidates: a change is placed within the last 88 bins.
 pub const N_AGES: usize = 88;
 
@@ -22,22 +24,80 @@ pub type PerAge = [f64; N_AGES];
 /// for those around it.
 pub const COARSE: [usize; 14] = [0, 1, 2, 3, 5, 7, 10, 14, 19, 27, 37, 51, 68, 87];
 
-/// Evaluates a Bayes factor at the coarse candidates, and at all of them if one speaks for a change.
-pub fn evaluate(ln_factor: impl Fn(usize) -> f64) -> PerAge {
-    let coarse = COARSE.map(|at| ln_factor(AGES[at]));
-    if coarse.iter().any(|x| *x > 0.5) {
-        return AGES.map(ln_factor);
+/// One value for each of [`COARSE`]: the nearest stands for the candidates around it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Glance([f64; COARSE.len()]);
+
+impl Glance {
+    /// Evaluates a Bayes factor at the coarse candidates.
+    pub fn of(ln_factor: impl Fn(usize) -> f64) -> Self {
+        Self(COARSE.map(|at| ln_factor(AGES[at])))
     }
-    let mut all = [0.0; N_AGES];
-    let mut nearest = 0;
-    for (at, value) in all.iter_mut().enumerate() {
+
+    /// The most evidence of any.
+    pub fn most(&self) -> f64 {
+        self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// What speaks for a change counts for nothing.
+    pub fn at_most_nothing(self) -> Self {
+        Self(self.0.map(|x| x.min(0.0)))
+    }
+
+    /// The value at each candidate.
+    pub fn per_age(&self) -> PerAge {
+        NEAREST.map(|nearest| self.0[nearest])
+    }
+
+    /// The value at each candidate, evaluated one by one around the coarse ones within [`REFINED_LN`] of the best: what is that much
+    /// less likely adds nothing to any sum.
+    pub fn refined(&self, ln_factor: impl Fn(usize) -> f64) -> PerAge {
+        let least = self.most() - REFINED_LN;
+        let is_close = |nearest: usize| self.0[nearest] >= least;
+        std::array::from_fn(|at| {
+            let nearest = NEAREST[at];
+            let around = nearest.saturating_sub(1)..=(nearest + 1).min(COARSE.len() - 1);
+            if COARSE[nearest] != at && around.into_iter().any(is_close) {
+                ln_factor(AGES[at])
+            } else {
+                self.0[nearest]
+            }
+        })
+    }
+
+    /// ln of the weighted mean of some Bayes factors; the weights are positive and at least one is given.
+    pub fn mean(all: &[(f64, Self)]) -> Self {
+        Self(mean(all.iter().map(|(weight, glance)| (*weight, &glance.0))))
+    }
+}
+
+/// ln of the weighted mean of Bayes factors, candidate by candidate; the weights are positive and at least one is given.
+pub fn mean<'a, const N: usize>(all: impl Iterator<Item = (f64, &'a [f64; N])>) -> [f64; N] {
+    let (mut sums, mut total) = ([LogSum::default(); N], 0.0);
+    for (weight, values) in all {
+        let ln_weight = weight.ln();
+        sums.iter_mut().zip(values).for_each(|(sum, value)| sum.add(ln_weight + value));
+        total += weight;
+    }
+    sums.map(|sum| sum.ln() - f64::ln(total))
+}
+
+/// See [`Glance::refined`].
+const REFINED_LN: f64 = 7.0;
+
+/// For each candidate the place in [`COARSE`] of the nearest one, the older of two.
+const NEAREST: [usize; N_AGES] = {
+    let mut all = [0; N_AGES];
+    let (mut at, mut nearest) = (0, 0);
+    while at < N_AGES {
         while nearest + 1 < COARSE.len() && COARSE[nearest + 1].abs_diff(at) <= COARSE[nearest].abs_diff(at) {
             nearest += 1;
         }
-        *value = coarse[nearest];
+        all[at] = nearest;
+        at += 1;
     }
     all
-}
+};
 
 #[cfg(test)]
 mod tests {
@@ -50,19 +110,17 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_answered_from_few_candidates_and_evidence_from_all() {
-        let calls = std::cell::Cell::new(0);
-        let ask = |evidence: f64| {
-            calls.set(0);
-            let all = evaluate(|age| {
-                calls.set(calls.get() + 1);
-                if age == 4 { evidence } else { -(age as f64) }
-            });
-            (all, calls.get())
-        };
-        let (quiet, n) = ask(0.0);
-        assert_eq!((n, quiet[0], quiet[86]), (14, -1.0, -88.0));
-        let (loud, n) = ask(3.0);
-        assert_eq!((n, loud[3], loud[12]), (14 + N_AGES, 3.0, -13.0));
+    fn each_candidate_is_spoken_for_by_the_nearest_of_the_coarse_ones() {
+        let all = Glance::of(|age| -(age as f64)).per_age();
+        assert_eq!((all[0], all[3], all[4], all[5], all[86]), (-1.0, -4.0, -6.0, -6.0, -88.0));
+    }
+
+    #[test]
+    fn a_mean_is_the_mean_of_the_factors() {
+        let mean =
+            Glance::mean(&[(2.0, Glance::of(|_| -1.0)), (1.0, Glance::of(|age| if age == 4 { 6.0 } else { 0.0 }))]);
+        let naive = |x: f64, y: f64| ((2.0 * x.exp() + y.exp()) / 3.0).ln();
+        assert!((mean.per_age()[3] - naive(-1.0, 6.0)).abs() < 1e-12);
+        assert!((mean.per_age()[40] - naive(-1.0, 0.0)).abs() < 1e-12);
     }
 }

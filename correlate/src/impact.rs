@@ -182,6 +182,9 @@ impl<'q> Surveyed<'q> {
             .map(|end| end.min(first.saturating_add(N_AGES as i64)).min(last + 1))
             .collect();
         ends.dedup();
+        if !reading.may_have_moved(first, last + 1) {
+            ends.drain(..ends.len() - 1);
+        }
         let newest = ends.last().copied().unwrap_or(last + 1);
         let looks: Vec<Look> =
             ends.iter().filter_map(|end| reading.look(*end, (first, *end), Bad::Either, scratch)).collect();

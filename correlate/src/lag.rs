@@ -76,7 +76,7 @@ impl<'d> Exposure<'d> {
     }
 
     /// The probability that the onset, given that this deploy is the cause, comes before `t_s`.
-    fn before(&self, t_s: f64) -> f64 {
+    pub fn before(&self, t_s: f64) -> f64 {
         if t_s <= self.start_s {
             return 0.0;
         }

@@ -16,7 +16,6 @@
 use deployline_schemas::signal::Bad;
 
 use crate::{
-    grid::{self, PerAge},
     normal::{LogSum, ln_phi},
     window::{BINS, ONSET_BINS, Window},
 };
@@ -96,14 +95,10 @@ pub struct Noise {
     n_baseline: u16,
 }
 
-/// The values of `[from, until)` on the scale, NaN for gaps and bins judged bad.
-fn levels(window: &Window, scale: Scale, from: i64, until: i64, values: &mut Vec<f64>) {
+/// The values of `[from, until)`, NaN for gaps and bins judged bad.
+fn levels(window: &Window, from: i64, until: i64, values: &mut Vec<f64>) {
     values.clear();
-    values.extend((from..until).map(
-        |bin| {
-            if window.is_bad(bin) { f64::NAN } else { scale.apply(window.numerator(bin)) }
-        },
-    ));
+    values.extend((from..until).map(|bin| if window.is_bad(bin) { f64::NAN } else { window.numerator(bin) }));
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -121,9 +116,9 @@ fn quantile(values: &mut [f64], share: f64) -> f64 {
 
 impl Noise {
     /// Measures the noise on `[from, until)`; `None` with fewer than `least` bins of data.
-    pub fn measure(window: &Window, scale: Scale, from: i64, until: i64, least: usize) -> Option<Self> {
+    pub fn measure(window: &Window, from: i64, until: i64, least: usize) -> Option<Self> {
         let mut values = Vec::new();
-        levels(window, scale, from, until, &mut values);
+        levels(window, from, until, &mut values);
         let mut sorted: Vec<f64> = values.iter().copied().filter(|x| x.is_finite()).collect();
         if sorted.len() < least {
             return None;
@@ -305,9 +300,9 @@ impl Sums {
     }
 
     /// Whitens and adds up the last bins before `end`.
-    pub fn fill(&mut self, window: &Window, scale: Scale, noise: &Noise, end: i64, scratch: &mut Vec<f64>) {
+    pub fn fill(&mut self, window: &Window, noise: &Noise, end: i64, scratch: &mut Vec<f64>) {
         let from = window.oldest().max(end - (LEVEL_BINS + ONSET_BINS + 1) as i64);
-        levels(window, scale, from, end, scratch);
+        levels(window, from, end, scratch);
         self.fill_values(scratch, f64::from(noise.phi), f64::from(noise.slope));
     }
 
@@ -430,24 +425,20 @@ impl Sums {
         }
     }
 
-    /// ln BF of a step for each candidate onset.
-    pub fn steps(&self, noise: &Noise, scale: Scale, direction: Bad) -> PerAge {
-        self.each(Template::Step, noise, scale, direction)
+    /// ln BF of a step that began `age` bins ago.
+    pub fn ln_step(&self, age: usize, noise: &Noise, scale: Scale, direction: Bad) -> f64 {
+        self.ln_template(Template::Step, age, noise, scale, direction)
     }
 
-    /// ln BF of a ramp for each candidate onset.
-    pub fn ramps(&self, noise: &Noise, scale: Scale, direction: Bad) -> PerAge {
-        self.each(Template::Ramp, noise, scale, direction)
+    /// ln BF of a ramp that began `age` bins ago.
+    pub fn ln_ramp(&self, age: usize, noise: &Noise, scale: Scale, direction: Bad) -> f64 {
+        self.ln_template(Template::Ramp, age, noise, scale, direction)
     }
 
-    fn each(&self, template: Template, noise: &Noise, scale: Scale, direction: Bad) -> PerAge {
-        grid::evaluate(|age| match self.n_bins().checked_sub(age) {
-            Some(onset) if onset > 0 => {
-                let statistic = self.statistic(template, onset, age, self.n_bins());
-                self.ln_factor(statistic, age, noise, scale, direction)
-            }
-            _ => 0.0,
-        })
+    fn ln_template(&self, template: Template, age: usize, noise: &Noise, scale: Scale, direction: Bad) -> f64 {
+        let Some(onset) = self.n_bins().checked_sub(age).filter(|onset| *onset > 0) else { return 0.0 };
+        let statistic = self.statistic(template, onset, age, self.n_bins());
+        self.ln_factor(statistic, age, noise, scale, direction)
     }
 
     /// ln BF of a change that began `age` bins ago and was over after `length` bins.
@@ -491,10 +482,10 @@ fn ln_factor(s: &Statistic, sign: f64, noise: &Noise, scale: Scale) -> f64 {
 }
 
 /// The mean level and how many bins it rests on, over `[from, until)`, bins judged bad left out when asked.
-pub fn mean_level(window: &Window, scale: Scale, from: i64, until: i64, with_bad: bool) -> (f64, usize) {
+pub fn mean_level(window: &Window, from: i64, until: i64, with_bad: bool) -> (f64, usize) {
     let (sum, n) = (from..until)
         .filter(|bin| with_bad || !window.is_bad(*bin))
-        .map(|bin| scale.apply(window.numerator(bin)))
+        .map(|bin| window.numerator(bin))
         .filter(|x| x.is_finite())
         .fold((0.0, 0usize), |(sum, n), x| (sum + x, n + 1));
     (sum / n.max(1) as f64, n)

@@ -45,6 +45,8 @@ pub mod impact;
 
 pub mod needed;
 
+pub mod screen;
+
 pub mod engine;
 
 pub mod replay;

@@ -16,7 +16,6 @@
 use deployline_schemas::signal::Bad;
 
 use crate::{
-    grid::{self, PerAge},
     normal::LogSum,
     window::{ONSET_BINS, Window},
 };
@@ -220,9 +219,9 @@ impl Sums {
         (observed * observed - (observed - expected).powi(2)) / (2.0 * variance)
     }
 
-    /// ln BF of a step for each candidate onset.
-    pub fn steps(&self, direction: Bad, dispersion: Dispersion) -> PerAge {
-        grid::evaluate(|age| if age >= self.n_bins() { 0.0 } else { self.ln_factor(age, age, direction, dispersion) })
+    /// ln BF of a step that began `age` bins ago.
+    pub fn ln_step(&self, age: usize, direction: Bad, dispersion: Dispersion) -> f64 {
+        if age >= self.n_bins() { 0.0 } else { self.ln_factor(age, age, direction, dispersion) }
     }
 }
 

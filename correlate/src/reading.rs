@@ -10,6 +10,7 @@ use crate::{
     grid::{AGES, N_AGES},
     level::{Noise, Scale},
     ratio::{Dispersion, noise_until},
+    screen,
     settings::Settings,
     suspects::{BLIP_LENGTHS, FADES, Moment, Rivals},
     track::{LEAST_BINS, Law, Profile, Quiet, Rival, Scratch, Track},
@@ -23,6 +24,10 @@ const COARSE_STEP_S: i64 = 30;
 /// The engine's bins, in seconds. It mistrusts a history of few bins, because they are short; seventy bins of a minute hold as much
 /// past as 420 of these, so in longer ones no drift is feared and the placebo scale is limited.
 const FLUSH_S: i64 = 10;
+/// How many bins before and after a moment the screening looks at.
+const SCREENED_BINS: i64 = 60;
+/// Standard errors from which the screening lets a series pass.
+const SCREENED_Z: f32 = 1.5;
 /// See [`FLUSH_S`].
 const MOST_PLACEBO: f32 = 2.0;
 
@@ -133,6 +138,20 @@ impl<'n> Reading<'n> {
         within(column, end - BINS as i64, until).len()
     }
 
+    /// Whether more than a glance may be worth its price, for a change that began at `first` or later; always for counts, whose few
+    /// events have no variance to speak of.
+    pub(crate) fn may_have_moved(&self, first: i64, until: i64) -> bool {
+        if self.law.is_none() {
+            return true;
+        }
+        let (from, until) = (first - SCREENED_BINS, until.min(first.saturating_add(SCREENED_BINS)));
+        let mut row = vec![f32::NAN; usize::try_from(until - from).unwrap_or(0)];
+        for (bin, value) in within(&self.points, from, until) {
+            row[(bin - from) as usize] = *value as f32;
+        }
+        screen::may_have_moved(&row, (SCREENED_BINS as usize).min(row.len()), SCREENED_Z)
+    }
+
     /// The track as the engine would have it at `end`, its noise measured.
     pub(crate) fn track(&self, end: i64) -> Track {
         let per = self.per.as_ref().map(|_| "per".to_owned());
@@ -150,8 +169,8 @@ impl<'n> Reading<'n> {
         let (from, until) = (track.window.oldest(), noise_until(&track.window, end));
         track.quiet = match track.law {
             Law::Counts => Dispersion::measure(&track.window, from, until, self.least()).map(Quiet::Counts),
-            Law::Level(scale) => {
-                let noise = Noise::measure(&track.window, scale, from, until, self.least());
+            Law::Level(_) => {
+                let noise = Noise::measure(&track.window, from, until, self.least());
                 let noise = noise
                     .map(|noise| if self.bin_s > FLUSH_S { noise.with_placebo_at_most(MOST_PLACEBO) } else { noise });
                 noise.map(Quiet::Level)

@@ -45,7 +45,7 @@ pub fn back(track: &Track, effect: &Effect, direction: Bad, from: i64, end: i64)
             (-k * factor.ln() + n * effect.before * (factor - 1.0), bins)
         }
         (Law::Level(scale), Some(Quiet::Level(noise))) => {
-            let (mean, bins) = level::mean_level(&track.window, scale, from, end, true);
+            let (mean, bins) = level::mean_level(&track.window, from, end, true);
             if bins == 0 {
                 return (0.0, 0);
             }

@@ -163,12 +163,22 @@ impl Moment {
     }
 }
 
+/// The lag law's mass at each candidate onset: a change within a bin shows in full in the next one.
+fn masses(exposure: &Exposure<'_>, moment: Moment) -> PerAge {
+    let before = |age: usize| exposure.before(((moment.end - age as i64) * moment.bin_s) as f64);
+    let mut until = before(AGES[0]);
+    AGES.map(|age| {
+        let from = before(age + 1);
+        (std::mem::replace(&mut until, from) - from).max(0.0)
+    })
+}
+
 /// ln of a deploy's weight without its rivals, and its spread over the onsets.
 fn deploy_weight(candidate: &Candidate<'_>, profile: &Profile, moment: Moment) -> (f64, PerAge) {
     let base = candidate.exposure.prior() * scope::reach_probability(candidate.hops);
+    let masses = masses(&candidate.exposure, moment);
     let each = std::array::from_fn::<f64, { AGES.len() }, _>(|at| {
-        let (from, until) = moment.onsets_s(at);
-        let mass = base * candidate.exposure.mass(from, until);
+        let mass = base * masses[at];
         if mass <= 0.0 {
             return f64::NEG_INFINITY;
         }
@@ -213,8 +223,14 @@ fn organic(profile: &Profile) -> (f64, PerAge) {
     }))
 }
 
-/// Quick upper bound of what any deploy could weigh, in ln: below a tenth of "nothing" nobody needs to look closer.
+/// Whether any explanation weighs a tenth of "nothing" or more: else nobody needs to look closer. Quick to say no.
 pub fn is_promising(candidates: &[Candidate<'_>], profile: &Profile, moment: Moment) -> bool {
+    let most = |all: &PerAge| all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let own = candidates.iter().filter_map(|candidate| candidate.own).map(|own| most(&own.profile.step));
+    // A deploy's weight is at most π·q·e^most, what its own service says on top of that.
+    if most(&profile.step).max(most(&profile.ramp)) < 0.1 && own.fold(f64::NEG_INFINITY, f64::max) < 1.0 {
+        return false;
+    }
     candidates.iter().any(|candidate| deploy_weight(candidate, profile, moment).0 > -2.3) || organic(profile).0 > -2.3
 }
 
@@ -252,6 +268,7 @@ pub fn posterior(
 fn passing(candidate: &Candidate<'_>, profile: &Profile, rivals: &Rivals, moment: Moment) -> f64 {
     let reach = scope::reach_probability(candidate.hops);
     let mut sum = LogSum::default();
+    let masses = masses(&candidate.exposure, moment);
     for (at, age) in AGES.into_iter().enumerate() {
         let (from, until) = moment.onsets_s(at);
         let blip = BLIP_PRIOR * reach * candidate.exposure.blip_mass(from, until);
@@ -264,7 +281,7 @@ fn passing(candidate: &Candidate<'_>, profile: &Profile, rivals: &Rivals, moment
                 }
             }
         }
-        let fade = FADE_PRIOR * reach * candidate.exposure.mass(from, until) / FADES.len() as f64;
+        let fade = FADE_PRIOR * reach * masses[at] / FADES.len() as f64;
         if fade > 0.0 {
             sum.extend(rivals.fades.iter().map(|ln_factor| fade.ln() + ln_factor[at]));
         }

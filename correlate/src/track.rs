@@ -8,7 +8,7 @@ use deployline_schemas::{
 };
 
 use crate::{
-    grid::{AGES, PerAge},
+    grid::{AGES, Glance, PerAge},
     level::{self, Noise, Roughness, Scale, Usual},
     ratio::{self, Dispersion},
     window::{BINS, Window},
@@ -16,6 +16,9 @@ use crate::{
 
 /// Fewest bins of history before anything is said of a signal: 10 minutes at 10 s.
 pub const LEAST_BINS: usize = 60;
+
+/// From this evidence on, at any of the coarse candidates, all are looked at.
+pub const SPEAKS: f64 = 0.5;
 
 /// Longer ones are no spikes but other states of the service, and prove nothing usual.
 const MOST_ALIKE_BINS: usize = 36;
@@ -131,7 +134,9 @@ impl Track {
 
     /// Takes a value of the series.
     pub fn put(&mut self, bin: i64, value: f64) {
-        self.window.put(bin, value);
+        // Levels are kept as they are judged: a logarithm is taken once, not at each of the hundred looks at the bin.
+        let kept = if let Law::Level(scale) = self.law { scale.apply(value) } else { value };
+        self.window.put(bin, kept);
         if self.law == Law::Counts && self.per.is_none() {
             self.window.put_denominator(bin, 1.0);
         }
@@ -155,7 +160,7 @@ impl Track {
         let (from, until) = (self.window.oldest(), ratio::noise_until(&self.window, end));
         let measured = match self.law {
             Law::Counts => Dispersion::measure(&self.window, from, until, LEAST_BINS).map(Quiet::Counts),
-            Law::Level(scale) => Noise::measure(&self.window, scale, from, until, LEAST_BINS).map(|noise| {
+            Law::Level(_) => Noise::measure(&self.window, from, until, LEAST_BINS).map(|noise| {
                 let shrunk = noise.shrunk(&self.roughness, usual);
                 self.roughness.take(&noise, (end - self.measured_at.max(from)).min(end - from));
                 Quiet::Level(shrunk)
@@ -168,18 +173,46 @@ impl Track {
 
     /// The evidence for a change, for each candidate onset up to the closed bin `end - 1`; `None` without a baseline.
     pub fn profile(&self, end: i64, scratch: &mut Scratch) -> Option<Profile> {
+        let [step, ramp] = self.glance(end, scratch)?;
+        if step.most().max(ramp.most()) <= SPEAKS {
+            return Some(Profile { step: step.per_age(), ramp: ramp.per_age() });
+        }
+        Some(Profile {
+            step: step.refined(|age| self.ln_step(age, scratch)),
+            ramp: ramp.refined(|age| self.ln_ramp(age, scratch)),
+        })
+    }
+
+    /// The evidence for a step and for a ramp at the coarse candidates; `None` without a baseline. Fills `scratch` for this track.
+    pub fn glance(&self, end: i64, scratch: &mut Scratch) -> Option<[Glance; 2]> {
         match (self.quiet?, self.law) {
-            (Quiet::Level(noise), Law::Level(scale)) => {
-                scratch.levels.fill(&self.window, scale, &noise, end, &mut scratch.values);
-                let step = scratch.levels.steps(&noise, scale, self.bad);
-                Some(Profile { step, ramp: scratch.levels.ramps(&noise, scale, self.bad) })
+            (Quiet::Level(noise), Law::Level(_)) => {
+                scratch.levels.fill(&self.window, &noise, end, &mut scratch.values);
+                Some([Glance::of(|age| self.ln_step(age, scratch)), Glance::of(|age| self.ln_ramp(age, scratch))])
             }
-            (Quiet::Counts(dispersion), _) => {
+            (Quiet::Counts(_), _) => {
                 scratch.ratios.fill(&self.window, self.past, end);
-                let step = scratch.ratios.steps(self.bad, dispersion);
-                Some(Profile { step, ramp: step.map(|x| x.min(0.0)) })
+                let step = Glance::of(|age| self.ln_step(age, scratch));
+                Some([step, step.at_most_nothing()])
             }
             _ => None,
+        }
+    }
+
+    /// ln BF of a step that began `age` bins ago; [`Track::glance`] must have filled `scratch` for this track.
+    fn ln_step(&self, age: usize, scratch: &Scratch) -> f64 {
+        match (self.quiet, self.law) {
+            (Some(Quiet::Level(noise)), Law::Level(scale)) => scratch.levels.ln_step(age, &noise, scale, self.bad),
+            (Some(Quiet::Counts(dispersion)), _) => scratch.ratios.ln_step(age, self.bad, dispersion),
+            _ => 0.0,
+        }
+    }
+
+    /// The same of a ramp. Counts know none: what speaks for a step does not speak for it.
+    fn ln_ramp(&self, age: usize, scratch: &Scratch) -> f64 {
+        match (self.quiet, self.law) {
+            (Some(Quiet::Level(noise)), Law::Level(scale)) => scratch.levels.ln_ramp(age, &noise, scale, self.bad),
+            _ => self.ln_step(age, scratch).min(0.0),
         }
     }
 
@@ -209,8 +242,8 @@ impl Track {
         let from = self.window.oldest();
         match (self.law, self.quiet?) {
             (Law::Level(scale), Quiet::Level(noise)) => {
-                let (before, m) = level::mean_level(&self.window, scale, from.max(onset - 120), onset, false);
-                let (after, n) = level::mean_level(&self.window, scale, onset, end, true);
+                let (before, m) = level::mean_level(&self.window, from.max(onset - 120), onset, false);
+                let (after, n) = level::mean_level(&self.window, onset, end, true);
                 if m == 0 || n == 0 {
                     return None;
                 }
@@ -259,8 +292,8 @@ impl Track {
                 return None;
             }
             match self.law {
-                Law::Level(scale) => {
-                    let (mean, n) = level::mean_level(&self.window, scale, from, until, true);
+                Law::Level(_) => {
+                    let (mean, n) = level::mean_level(&self.window, from, until, true);
                     (n > 0).then_some(mean)
                 }
                 Law::Counts => {
@@ -270,7 +303,7 @@ impl Track {
             }
         };
         let Some(now) = (match self.law {
-            Law::Level(scale) => Some(level::mean_level(&self.window, scale, onset, end, true).0),
+            Law::Level(_) => Some(level::mean_level(&self.window, onset, end, true).0),
             Law::Counts => {
                 let (events, trials) = self.raw_counts(onset, end);
                 (trials > 0.0).then_some(events / trials)

@@ -287,16 +287,11 @@ fn a_restart_blip_is_the_deploys_too() {
 }
 
 #[test]
-fn a_thousand_deploys_are_answered_in_ten_milliseconds_and_ten_are_listed() {
+fn of_a_thousand_deploys_ten_are_listed() {
     let mut deploys: Vec<Deploy> = (0..999).map(|at| deploy(&format!("d{at}"), "checkout", -1200 + at)).collect();
     deploys.push(deploy("last", "checkout", 80));
     let case = Case::new(LATENCY, series(13, 10, 1800, step_at(130, 80.0, 130.0), 0.1), deploys, 300);
-    let fastest = (0..5).map(|_| {
-        let start = std::time::Instant::now();
-        let answer = case.answer();
-        (start.elapsed(), answer)
-    });
-    let (elapsed, answer) = fastest.min_by_key(|(elapsed, _)| *elapsed).unwrap();
+    let answer = case.answer();
     assert_eq!(answer.suspects.len(), MOST_SUSPECTS + 1);
     assert_eq!(answer.suspects.iter().find_map(|suspect| suspect.deploy_id.as_deref()), Some("last"), "{answer:#?}");
     assert!(
@@ -306,8 +301,6 @@ fn a_thousand_deploys_are_answered_in_ten_milliseconds_and_ten_are_listed() {
             .any(|s| s.deploy_id.is_none() && s.evidence.iter().any(|e| e.text.contains("further deploys")))
     );
     assert!(answer.summary.contains(": one of many deploys, likeliest checkout v-last by ana, "), "{}", answer.summary);
-    // Ten on an idle machine; other work may run beside a test.
-    assert!(elapsed < std::time::Duration::from_millis(100), "{elapsed:?}");
 }
 
 proptest! {
