@@ -6,6 +6,7 @@ use crate::time::UnixMillis;
 
 /// One possible cause of a change, with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Suspect {
     /// The deploy; `None` stands for "none of the deploys".
     pub deploy_id: Option<String>,
@@ -20,6 +21,7 @@ pub struct Suspect {
 
 /// One reason behind a suspect's odds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Evidence {
     /// What was looked at, in a stable word: `prior`, `timing`, `scope`, `flat`, `rollback`, `global`, `veto`.
     pub kind: String,
@@ -31,6 +33,7 @@ pub struct Evidence {
 
 /// When a change began: the likeliest moment and the band that holds it with 90 % probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Onset {
     /// The likeliest moment: the start of the first interval that is changed throughout.
     pub at: UnixMillis,
@@ -42,6 +45,7 @@ pub struct Onset {
 
 /// By how much a signal moved.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Effect {
     /// The expected value, in the signal's unit (a ratio as a share, a latency in its own unit).
     pub before: f64,
@@ -57,6 +61,7 @@ pub struct Effect {
 
 /// What became of a question about a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Worse than before, beyond chance and the minimum effect.
@@ -71,6 +76,7 @@ pub enum Verdict {
 
 /// The answer of `blame` for one series or signal at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Blame {
     /// The series that was asked about.
     pub series: String,

@@ -16,6 +16,7 @@ pub const INCIDENT_TYPE: &str = "io.deployline.incident.v1";
 
 /// An envelope around `T`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CloudEvent<T = Value> {
     /// Always `1.0`.
     pub specversion: String,

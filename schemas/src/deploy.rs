@@ -9,6 +9,7 @@ use crate::time::UnixMillis;
 
 /// What was changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// New code.
@@ -28,6 +29,7 @@ pub enum Kind {
 
 /// How far a deploy has come. Ordered: a later variant supersedes an earlier one, whatever arrived first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Asked for, not begun.
@@ -53,6 +55,7 @@ impl Status {
 
 /// How the new code takes over the traffic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Rollout {
     /// All traffic at once, at `live_at`.
@@ -66,6 +69,7 @@ pub enum Rollout {
 
 /// One commit of a deploy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Commit {
     /// The revision, full or abbreviated.
     pub id: String,
@@ -87,6 +91,7 @@ pub struct Commit {
 ///
 /// Unknown fields are ignored, so that a newer sender still reaches an older reader.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct DeployEvent {
     /// Later events with the same id update the deploy. Without one it follows from the natural key (see [`DeployEvent::into_deploy`]).
@@ -173,6 +178,7 @@ pub const MAX_COMMITS: usize = 1000;
 
 /// A deploy: an interval in time, added up from the events that spoke of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Deploy {
     /// Names the deploy for ever.
     pub id: String,

@@ -10,6 +10,7 @@ use crate::{
 
 /// Where an incident stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentState {
     /// Enough to show on a page, not enough to tell anybody.
@@ -35,6 +36,7 @@ impl IncidentState {
 
 /// What a person said of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Opinion {
     /// "I know, I am on it": it stays what it is.
@@ -76,6 +78,7 @@ impl std::str::FromStr for Opinion {
 
 /// A person's opinion of an incident, with who and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Feedback {
     /// What was said.
     pub opinion: Opinion,
@@ -98,6 +101,7 @@ pub const MAX_FEEDBACK: usize = 100;
 
 /// One signal that an incident moved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MovedSignal {
     /// Whose signal.
     pub service: String,
@@ -122,6 +126,7 @@ pub struct MovedSignal {
 
 /// An incident, as of one of its state changes. The pair of `id` and `revision` names the change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Incident {
     /// Names the incident for ever.
     pub id: String,

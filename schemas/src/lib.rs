@@ -6,6 +6,8 @@ pub mod time;
 
 pub mod deploy;
 
+pub mod progress;
+
 pub mod series;
 
 pub mod signal;
@@ -22,7 +24,14 @@ pub mod cloudevent;
 
 pub mod topic;
 
+pub mod quarantine;
+
+pub mod secret;
+
+pub mod document;
+
 pub use deploy::{Deploy, DeployEvent};
 pub use incident::Incident;
+pub use secret::Secret;
 pub use silence::Silence;
 pub use time::UnixMillis;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a signal's values behave, which decides how a change in them is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SignalKind {
     /// Events out of a denominator, as errors per request.
@@ -22,6 +23,7 @@ pub enum SignalKind {
 
 /// Which direction is bad.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Bad {
     /// More is worse.

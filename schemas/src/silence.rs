@@ -6,6 +6,7 @@ use crate::{Incident, pattern, time::UnixMillis};
 
 /// Who is not told of what, from when until when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Silence {
     /// Names the silence for ever.
     pub id: String,

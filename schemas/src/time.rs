@@ -129,6 +129,27 @@ impl<'de> Deserialize<'de> for UnixMillis {
 }
 
 #[cfg(test)]
+impl schemars::JsonSchema for UnixMillis {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        if generator.contract().is_serialize() {
+            return schemars::json_schema!({
+                "description": "A moment as RFC 3339 in UTC, with milliseconds.",
+                "type": "string",
+                "format": "date-time",
+            });
+        }
+        schemars::json_schema!({
+            "description": "A moment: RFC 3339, or Unix seconds, milliseconds, microseconds or nanoseconds, told apart by their size.",
+            "type": ["string", "number"],
+        })
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// How far from `schemas` a crate stands. It may name crates of a lower rank only, so that crates of one rank never
 /// name each other; crates that are not listed may name none.
-const RANKS: [(&str, u8); 9] = [
+const RANKS: [(&str, u8); 10] = [
     ("deployline-schemas", 0),
     ("deployline-bus", 1),
     ("deployline-store", 1),
@@ -16,6 +16,7 @@ const RANKS: [(&str, u8); 9] = [
     ("deployline-render", 2),
     ("deployline-notify", 3),
     ("deployline-web", 4),
+    ("deployline-fuzz", 3),
     ("deployline", 5),
 ];
 
