@@ -5,9 +5,10 @@ use std::path::Path;
 use deployline_schemas::{time::UnixMillis, topic::Topic};
 
 use crate::{
-    config::{BusConfig, BusKind, check_group},
+    config::{BusConfig, BusKind, check_group, check_topic},
     embedded::Embedded,
     error::BusError,
+    foreign::{Foreign, Start},
     kafka::Kafka,
     record::{Bounds, Delivered, Position, Record},
     subscription::Subscription,
@@ -80,6 +81,24 @@ impl Bus {
         match &self.0 {
             Kind::Embedded(bus) => bus.subscribe(group, topics).await.map(Subscription::embedded),
             Kind::Kafka(bus) => bus.subscribe(group, topics).await.map(Subscription::kafka),
+        }
+    }
+
+    /// Joins a consumer group on topics that others write, on the cluster that carries this bus. The group's name gets
+    /// the bus's prefix; a topic that does not exist yet is waited for.
+    ///
+    /// # Errors
+    /// [`BusError::Config`] on the embedded bus, which has no topics but its own, and for a name that no topic can
+    /// have; [`BusError::Group`], [`BusError::Closed`], [`BusError::Broken`].
+    pub fn follow(&self, group: &str, topics: &[String], from: Start) -> Result<Foreign, BusError> {
+        check_group(group)?;
+        topics.iter().try_for_each(|topic| check_topic(topic))?;
+        match &self.0 {
+            Kind::Embedded(_) => {
+                let problem = "topics of others can be followed with `kind = \"kafka\"` only".to_owned();
+                Err(BusError::Config { problem })
+            }
+            Kind::Kafka(bus) => bus.follow(group, topics, from).map(Foreign::new),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
 /// A topic's or group's whole name on a broker may have 249 characters; the prefix leaves room for the rest.
 const MAX_PREFIX_LEN: usize = 100;
 const MAX_GROUP_LEN: usize = 100;
+const MAX_TOPIC_LEN: usize = 249;
 /// Beyond a gibibyte a queue no longer smooths a burst, it hides that the disk or the broker cannot follow.
 /// One record of the largest size must fit.
 const MIN_QUEUE_BYTES: usize = 1 << 20;
@@ -158,6 +159,14 @@ impl BusConfig {
 /// Checks a consumer group's name.
 pub(crate) fn check_group(group: &str) -> Result<(), BusError> {
     if is_name(group, MAX_GROUP_LEN) { Ok(()) } else { Err(BusError::Group { name: group.to_owned() }) }
+}
+
+/// Checks the name of a topic that is not ours.
+pub(crate) fn check_topic(name: &str) -> Result<(), BusError> {
+    match is_name(name, MAX_TOPIC_LEN) {
+        true => Ok(()),
+        false => Err(BusError::Config { problem: format!("`{name}` cannot name a topic") }),
+    }
 }
 
 /// What Kafka lets a topic be called; the same for both buses, so that a configuration can move between them.

@@ -1,6 +1,7 @@
 //! The bus on a Kafka cluster.
 
 mod client;
+mod foreign;
 mod lookup;
 mod message;
 mod subscription;
@@ -23,14 +24,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-pub(crate) use self::subscription::Subscription;
 use self::{
     client::{Context, failure},
     lookup::Lookup,
 };
+pub(crate) use self::{foreign::ForeignMember, subscription::Subscription};
 use crate::{
     config::BusConfig,
     error::BusError,
+    foreign::Start,
     record::{Bounds, Delivered, Position, Record},
 };
 
@@ -105,6 +107,11 @@ impl Kafka {
     pub(crate) async fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Subscription, BusError> {
         self.ensure_topics().await?;
         Subscription::open(&self.0.config, group, topics, self.0.closed.clone())
+    }
+
+    pub(crate) fn follow(&self, group: &str, topics: &[String], from: Start) -> Result<ForeignMember, BusError> {
+        self.check_open()?;
+        ForeignMember::open(&self.0.config, group, topics, from, self.0.closed.clone())
     }
 
     pub(crate) async fn bounds(&self, topic: Topic) -> Result<Vec<Bounds>, BusError> {

@@ -214,22 +214,22 @@ struct Lane {
 
 /// The partitions of this member, each with the assignment that brought it.
 #[derive(Default)]
-struct Assignment {
+pub(super) struct Assignment {
     n_assignments: u64,
     partitions: HashMap<(String, i32), u64>,
 }
 
 impl Assignment {
     /// Under which assignment the member has the partition, if it has.
-    fn turn(&self, name: &str, partition: i32) -> Option<u64> {
+    pub(super) fn turn(&self, name: &str, partition: i32) -> Option<u64> {
         self.partitions.get(&(name.to_owned(), partition)).copied()
     }
 }
 
 /// What the client calls back for: its log, and the group's rebalances.
 #[derive(Default)]
-struct Membership {
-    assignment: Mutex<Assignment>,
+pub(super) struct Membership {
+    pub(super) assignment: Mutex<Assignment>,
 }
 
 impl ClientContext for Membership {
@@ -272,7 +272,7 @@ impl ConsumerContext for Membership {
 
 /// What the caller must know of an error while waiting for records. `None`: the client goes on by itself, reconnects,
 /// joins again or finds the topic's new leader, and a waiting member has nothing to do but wait.
-fn consume_failure(error: KafkaError) -> Option<BusError> {
+pub(super) fn consume_failure(error: KafkaError) -> Option<BusError> {
     const DOING: &str = "consume from kafka";
     if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
         return Some(BusError::broken(DOING, error));
@@ -287,7 +287,7 @@ fn consume_failure(error: KafkaError) -> Option<BusError> {
 }
 
 /// A commit that the group has no more use for is not the caller's concern; see `Subscription::commit` of the bus.
-fn commit_failure(doing: &'static str, error: KafkaError) -> Result<(), BusError> {
+pub(super) fn commit_failure(doing: &'static str, error: KafkaError) -> Result<(), BusError> {
     use RDKafkaErrorCode as Code;
     match error.rdkafka_error_code() {
         Some(Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress | Code::FencedInstanceId) => {
