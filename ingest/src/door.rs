@@ -2,7 +2,9 @@
 
 mod counters;
 mod error;
+mod limiter;
 mod quarantine;
+mod recent;
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +21,7 @@ pub use self::{
     error::DoorError,
     quarantine::{MAX_QUARANTINED_BYTES, Quarantined},
 };
+use self::{limiter::Limiter, recent::Recent};
 use crate::{
     hooks::{self, HookConfig, HookError, HookRequest, Received},
     spool::Spool,
@@ -33,18 +36,23 @@ pub struct Door {
     bus: Bus,
     spool: Option<Spool>,
     hooks: Arc<RwLock<Arc<Hooks>>>,
+    /// What is read from topics and files, by a name that no path can be.
+    inner: Arc<BTreeMap<String, Arc<HookConfig>>>,
+    recent: Arc<Recent>,
     counters: Arc<Counters>,
 }
 
-/// The configured hooks by the last part of their path.
-struct Hooks {
-    by_path: BTreeMap<String, Arc<HookConfig>>,
-    /// Whether a source without a `[[hook]]` is taken too, unverified.
-    open: bool,
+/// The hooks by the last part of their path: those that are configured, and the sources that are taken without.
+struct Hooks(BTreeMap<String, Hook>);
+
+#[derive(Clone)]
+struct Hook {
+    config: Arc<HookConfig>,
+    limiter: Arc<Limiter>,
 }
 
 /// What became of a request that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Receipt {
     /// The ids of the deploys that it told of, in order; empty where it was ignored.
     pub deploys: Vec<String>,
@@ -56,6 +64,9 @@ pub struct Receipt {
     pub delivery_id: Option<String>,
     /// Whether it waits on this host's disk, because the bus is away.
     pub spooled: bool,
+    /// Whether the same delivery was taken before, so that nothing was to be done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
 }
 
 impl Door {
@@ -64,7 +75,13 @@ impl Door {
     /// may use it is decided by the server's tokens. With a spool, nothing is refused because the bus is away.
     pub fn new(bus: Bus, hooks: Vec<HookConfig>, open: bool, spool: Option<Spool>) -> Self {
         let hooks = Arc::new(RwLock::new(Arc::new(Hooks::new(hooks, open))));
-        Self { bus, spool, hooks, counters: Arc::default() }
+        Self { bus, spool, hooks, inner: Arc::default(), recent: Arc::default(), counters: Arc::default() }
+    }
+
+    /// The same door with names for [`Door::take`], each with its rules. Nobody reaches them over HTTP.
+    #[must_use]
+    pub fn with_inner(self, inner: BTreeMap<String, HookConfig>) -> Self {
+        Self { inner: Arc::new(inner.into_iter().map(|(name, rules)| (name, Arc::new(rules))).collect()), ..self }
     }
 
     /// Replaces the configured hooks; requests under way keep the ones they began with.
@@ -80,26 +97,100 @@ impl Door {
     /// Verifies a request to `/hooks/{path}`, parses it and publishes its deploys, and returns once they are durable:
     /// on the bus, or, while it is away, in the spool.
     ///
-    /// The same delivery again has the same ids and changes nothing downstream. A body that is authentic and cannot be
-    /// understood goes to quarantine before the refusal is returned.
+    /// The same delivery again has the same ids and changes nothing downstream; one that names itself and came lately is
+    /// answered as such and not published again. A body that is authentic and cannot be understood goes to quarantine
+    /// before the refusal is returned.
     ///
     /// # Errors
     /// See [`DoorError`]; one that [`DoorError::is_retryable`] should be sent again, nothing of it was taken.
     pub async fn submit(&self, path: &str, request: HookRequest) -> Result<Receipt, DoorError> {
-        let config = self.config(path)?;
-        let source = config.source.clone();
-        let (outcome, request) = parse(request, config, hooks::receive).await?;
-        let result = match outcome {
-            Ok(received) => self.publish_received(&source, received).await,
-            Err(error) => {
+        let Hook { config, limiter } = self.hook(path)?;
+        let (outcome, request) = parse(request, Arc::clone(&config), hooks::receive).await?;
+        let source = &config.source;
+        let admitted = match &outcome {
+            // What proves nothing is cheap, and must not use up what others may send.
+            Err(error) if !error.is_authentic() => Ok(()),
+            _ => limiter.admit(request.received_at),
+        };
+        let result = match (admitted, outcome) {
+            (Err(wait_ms), _) => Err(DoorError::TooFast { max_per_second: config.max_per_second, wait_ms }),
+            (Ok(()), Ok(received)) => self.publish_once(source, received, &request).await,
+            (Ok(()), Err(error)) => {
                 if error.is_authentic() {
-                    self.quarantine(&source, path, &request, &error).await;
+                    self.quarantine(source, path, &request, &error).await;
                 }
                 Err(DoorError::Refused(error))
             }
         };
-        self.counters.count(&source, &result);
+        self.counters.count(source, &result);
         result
+    }
+
+    /// Publishes unless the same delivery was published lately.
+    async fn publish_once(
+        &self,
+        source: &str,
+        received: Received,
+        request: &HookRequest,
+    ) -> Result<Receipt, DoorError> {
+        let Received::Deploys { deploys, delivery_id: Some(delivery_id) } = &received else {
+            return self.publish_received(source, received).await;
+        };
+        let key = self.recent.key(source, delivery_id, &request.body);
+        if self.recent.knows(key) {
+            let deploys = deploys.iter().map(|deploy| deploy.id.clone()).collect();
+            return Ok(Receipt {
+                deploys,
+                delivery_id: Some(delivery_id.clone()),
+                duplicate: true,
+                ..Receipt::default()
+            });
+        }
+        let receipt = self.publish_received(source, received).await?;
+        self.recent.remember(key);
+        Ok(receipt)
+    }
+
+    /// Says whether [`Door::take`] would understand a request, without taking it.
+    ///
+    /// # Errors
+    /// What it would be refused with.
+    pub fn check(&self, name: &str, request: &HookRequest) -> Result<(), HookError> {
+        let config = self.inner.get(name).ok_or_else(|| HookError::UnknownSource { name: name.to_owned() })?;
+        hooks::read(request, config).map(drop)
+    }
+
+    /// Takes what did not come over HTTP, a record of a topic or lines of a file, under the inner name `name`: it is not
+    /// asked for a signature. Durable on return: its deploys as those of a hook, and what is refused in quarantine, with
+    /// `origin` to find it by. Returns `None` for what was refused.
+    ///
+    /// # Errors
+    /// When nothing was taken and it should be tried again; and when there is no such name.
+    pub async fn take(
+        &self,
+        name: &str,
+        request: HookRequest,
+        origin: &[(&'static str, String)],
+    ) -> Result<Option<Receipt>, DoorError> {
+        let config = self.inner.get(name).cloned();
+        let config = config.ok_or_else(|| HookError::UnknownSource { name: name.to_owned() })?;
+        let source = config.source.clone();
+        let (outcome, request) = parse(request, config, hooks::read).await?;
+        let result = match outcome {
+            Ok(received) => self.publish_received(&source, received).await,
+            Err(error) => Err(error.into()),
+        };
+        self.counters.count(&source, &result);
+        match result {
+            Err(error) if !error.is_retryable() => {
+                let mut record = quarantine::record(&source, name, &request, error.code(), &error.to_string());
+                record.headers.extend(origin.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+                self.publish(Topic::Quarantine, vec![record]).await?;
+                self.counters.count_quarantined(&source);
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
     }
 
     /// Publishes deploys that did not come as a hook request: from a StatsD event, say.
@@ -122,15 +213,16 @@ impl Door {
         if let Some(length) = cut_from_bytes {
             return Err(HookError::TooLarge { length }.into());
         }
-        let config = self.config(&path)?;
+        let path = path.ok_or_else(|| HookError::missing("path"))?;
+        let config = self.inner.get(&path).cloned().map_or_else(|| self.hook(&path).map(|hook| hook.config), Ok)?;
         let source = config.source.clone();
         let (outcome, _) = parse(request, config, hooks::read).await?;
         self.publish_received(&source, outcome?).await
     }
 
-    fn config(&self, path: &str) -> Result<Arc<HookConfig>, DoorError> {
+    fn hook(&self, path: &str) -> Result<Hook, DoorError> {
         let hooks = Arc::clone(&self.hooks.read().unwrap_or_else(PoisonError::into_inner));
-        hooks.find(path).ok_or_else(|| {
+        hooks.0.get(path).cloned().ok_or_else(|| {
             self.counters.count_unknown();
             DoorError::Refused(HookError::UnknownSource { name: path.chars().take(60).collect() })
         })
@@ -140,13 +232,13 @@ impl Door {
         let (deploys, delivery_id) = match received {
             Received::Deploys { deploys, delivery_id } => (deploys, delivery_id),
             Received::Ignored { reason } => {
-                return Ok(Receipt { deploys: Vec::new(), ignored: Some(reason), delivery_id: None, spooled: false });
+                return Ok(Receipt { ignored: Some(reason), ..Receipt::default() });
             }
         };
         let ids: Vec<String> = deploys.iter().map(|deploy| deploy.id.clone()).collect();
         let records = records(deploys, delivery_id.as_deref(), source)?;
         let spooled = self.publish(Topic::Deploys, records).await?;
-        Ok(Receipt { deploys: ids, ignored: None, delivery_id, spooled })
+        Ok(Receipt { deploys: ids, delivery_id, spooled, ..Receipt::default() })
     }
 
     /// Publishes, or spools while the bus is away or the spool still has earlier records. Returns whether it spooled.
@@ -169,7 +261,7 @@ impl Door {
     }
 
     async fn quarantine(&self, source: &str, path: &str, request: &HookRequest, error: &HookError) {
-        let record = quarantine::record(source, path, request, error);
+        let record = quarantine::record(source, path, request, error.code(), &error.to_string());
         match self.publish(Topic::Quarantine, vec![record]).await {
             Ok(_) => self.counters.count_quarantined(source),
             Err(error) => warn!(%error, source, "a refused body could not be quarantined"),
@@ -178,20 +270,17 @@ impl Door {
 }
 
 impl Hooks {
-    fn new(hooks: Vec<HookConfig>, open: bool) -> Self {
-        Self { by_path: hooks.into_iter().map(|hook| (hook.path().to_owned(), Arc::new(hook))).collect(), open }
-    }
-
-    fn find(&self, path: &str) -> Option<Arc<HookConfig>> {
-        match self.by_path.get(path) {
-            Some(hook) => Some(Arc::clone(hook)),
-            // A source that is set up under another name has its secret there: it is not open here.
-            None if self.by_path.values().any(|hook| hook.source == path) => None,
-            None if self.open || path == hooks::OWN => {
-                hooks::source(path).map(|source| Arc::new(HookConfig::of(source.name)))
-            }
-            None => None,
-        }
+    /// The configured hooks, and with `open` every source without one; our own without one in any case.
+    fn new(configured: Vec<HookConfig>, open: bool) -> Self {
+        let unset = hooks::sources().iter().map(|source| source.name).filter(|name| open || *name == hooks::OWN);
+        // A source that is set up under another name has its secret there: it is not open here.
+        let unset = unset.filter(|name| !configured.iter().any(|hook| hook.source == *name)).map(HookConfig::of);
+        let unset: Vec<_> = unset.collect();
+        let hook = |config: HookConfig| {
+            let limiter = Arc::new(Limiter::new(config.max_per_second));
+            (config.path().to_owned(), Hook { config: Arc::new(config), limiter })
+        };
+        Self(unset.into_iter().chain(configured).map(hook).collect())
     }
 }
 

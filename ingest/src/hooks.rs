@@ -11,13 +11,14 @@
 //! - **Time.** A time before 1970 or after 2100 is refused. A time more than [`MAX_CLOCK_SKEW`] ahead of the request's
 //!   arrival is kept as it is and the deploy is labelled `clock_skew_ms`: the sender's clock is wrong, and whoever
 //!   reads the verdict must see so. A late event needs no rule: its own times count, never its arrival.
-//! - **Bounds.** A body of at most [`MAX_BODY_BYTES`], JSON nested at most 128 levels (`serde_json`'s limit), at most
+//! - **Bounds.** A body of at most [`MAX_BODY_BYTES`], JSON nested at most 127 levels, at most
 //!   [`MAX_EVENTS`] events a request; a commit keeps its first line only, [`MAX_LABELS`] labels are kept.
 
 mod arrival;
 mod config;
 mod error;
 mod event;
+mod explain;
 mod json;
 mod moment;
 mod registry;
@@ -28,7 +29,7 @@ mod verify;
 
 pub(crate) use event::digest;
 
-pub mod announce;
+pub(crate) mod announce;
 pub mod api;
 pub mod argo;
 pub mod azuredevops;
@@ -59,8 +60,10 @@ pub mod sentry;
 pub mod spinnaker;
 pub mod vercel;
 
-pub use config::{HookConfig, Secret};
+pub use config::{DEFAULT_MAX_PER_SECOND, HookConfig};
+pub use deployline_schemas::Secret;
 pub use error::HookError;
+pub use explain::{Explanation, explain};
 pub use registry::{Source, source, sources};
 pub use request::HookRequest;
 pub use verify::{Digest, Verification};

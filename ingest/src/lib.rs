@@ -6,6 +6,12 @@ pub mod spool;
 
 pub mod door;
 
+pub mod topics;
+
+pub mod tail;
+
+pub mod announce;
+
 pub mod projector;
 
 pub mod listen;

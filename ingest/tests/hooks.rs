@@ -4,8 +4,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+mod schema;
+
 use deployline_ingest::hooks::{self, HookConfig, HookRequest, Received};
-use deployline_schemas::UnixMillis;
+use deployline_schemas::{UnixMillis, cloudevent::CloudEvent};
 use serde_json::{Value, json};
 
 const RECEIVED_AT: UnixMillis = UnixMillis::from_secs(1_764_000_000);
@@ -71,13 +73,53 @@ fn check(snapshot: &str, config: &HookConfig) {
 /// The payloads of each source, as it comes without configuration.
 #[test]
 fn real_payloads_become_deploys() {
-    for entry in std::fs::read_dir(data()).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            let source = entry.file_name().into_string().unwrap();
-            check(&source, &HookConfig::of(&source));
+    for source in sources_with_payloads() {
+        check(&source, &HookConfig::of(&source));
+    }
+}
+
+/// The sources that have payloads.
+fn sources_with_payloads() -> Vec<String> {
+    let folders = std::fs::read_dir(data()).unwrap().map(Result::unwrap);
+    folders
+        .filter(|entry| entry.file_type().unwrap().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect()
+}
+
+#[test]
+fn what_becomes_of_real_payloads_is_what_the_schemas_describe() {
+    let mut n_deploys = 0;
+    for source in sources_with_payloads() {
+        let config = serde_json::from_value(json!({ "source": source, "events": ["workflow_run", "release", "push"] }));
+        let config: HookConfig = config.unwrap();
+        for request in requests(&source).values() {
+            let Ok(Received::Deploys { deploys, .. }) = hooks::receive(request, &config) else { continue };
+            for deploy in deploys {
+                n_deploys += 1;
+                let told = serde_json::to_value(&deploy).unwrap();
+                schema::assert_valid("deploy-1", &told);
+                // What we tell can be sent back to us.
+                schema::assert_valid("deploy-event-1", &told);
+                schema::assert_valid(
+                    "deploy-record-1",
+                    &serde_json::to_value(CloudEvent::deploy(deploy, "d")).unwrap(),
+                );
+            }
         }
     }
+    assert!(n_deploys > 50, "only {n_deploys} deploys in all payloads");
+}
+
+#[test]
+#[should_panic(expected = "status: \"done\" fails `oneOf`")]
+fn a_deploy_with_an_unknown_status_is_not_what_the_schema_describes() {
+    let event = json!({ "id": "d", "service": "web", "started_at": 1_764_000_000 });
+    let event: deployline_schemas::DeployEvent = serde_json::from_value(event).unwrap();
+    let mut told = serde_json::to_value(event.into_deploy().unwrap()).unwrap();
+    schema::assert_valid("deploy-1", &told);
+    told["status"] = "done".into();
+    schema::assert_valid("deploy-1", &told);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use deployline_schemas::{series, time::Clock};
+use deployline_schemas::{UnixMillis, series, time::Clock};
 use deployline_store::{Point, SeriesId};
 use hashbrown::HashMap;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,10 @@ use super::{
     parse::{self, Line, MAX_LINE_BYTES, Reason},
     pickle::{self, PickleError},
 };
-use crate::sink::{Sink, SinkError};
+use crate::{
+    announce::Announcer,
+    sink::{Sink, SinkError},
+};
 
 /// Datapoints of one call of [`Sink::append`] at most: 1.5 MB of them.
 const BATCH_POINTS: usize = 65_536;
@@ -36,6 +39,8 @@ pub(crate) struct Shared {
     /// Names that may still be remembered.
     pub(crate) cache_room: AtomicUsize,
     pub(crate) counters: Counters,
+    /// Is told of what announces a deploy.
+    pub(crate) announcer: Option<Announcer>,
 }
 
 /// Figures since the start, as they are counted.
@@ -68,8 +73,16 @@ pub(crate) struct LongLine;
 pub(crate) struct Intake {
     shared: Arc<Shared>,
     /// Names as sent.
-    known: HashMap<Box<str>, SeriesId>,
+    known: HashMap<Box<str>, Known>,
     batch: Vec<Point>,
+}
+
+/// What is remembered of a name.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    series: SeriesId,
+    /// Whether its datapoints may announce deploys; told once, so that the others cost nothing.
+    announces: bool,
 }
 
 impl Intake {
@@ -137,7 +150,10 @@ impl Intake {
     #[inline]
     fn add(&mut self, line: Line<'_>) {
         let known = self.known.get(line.name).copied();
-        if let Some(series) = known.or_else(|| self.intern(line.name)) {
+        if let Some(Known { series, announces }) = known.or_else(|| self.intern(line.name)) {
+            if announces {
+                self.announce(&line);
+            }
             self.batch.push(Point { series, timestamp_s: line.timestamp_s, value: line.value });
             if self.batch.len() >= BATCH_POINTS {
                 self.send();
@@ -146,7 +162,14 @@ impl Intake {
     }
 
     #[cold]
-    fn intern(&mut self, sent: &str) -> Option<SeriesId> {
+    fn announce(&self, line: &Line<'_>) {
+        if let Some(announcer) = &self.shared.announcer {
+            announcer.series(line.name, line.value, UnixMillis::from_secs(line.timestamp_s));
+        }
+    }
+
+    #[cold]
+    fn intern(&mut self, sent: &str) -> Option<Known> {
         let counters = &self.shared.counters;
         let Some(name) = self.shared.filter.pass(sent) else {
             count(&counters.n_filtered, 1);
@@ -159,14 +182,17 @@ impl Intake {
         let series = loop_until_taken(&self.shared.stop, || self.shared.sink.intern(&canonical));
         match series {
             Ok(series) => {
+                let announcer = self.shared.announcer.as_ref();
+                let announces = announcer.is_some_and(|announcer| announcer.may_announce_series(sent));
+                let known = Known { series, announces };
                 let room = self
                     .shared
                     .cache_room
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1));
                 if room.is_ok() {
-                    self.known.insert(sent.into(), series);
+                    self.known.insert(sent.into(), known);
                 }
-                Some(series)
+                Some(known)
             }
             Err(SinkError::Refused(_)) => {
                 count(&counters.n_refused_names, 1);
@@ -206,7 +232,7 @@ impl Intake {
     /// The store forgets a series with its last datapoint: asks for all ids anew.
     fn intern_again(&mut self) {
         let mut renamed = HashMap::new();
-        for (name, series) in &mut self.known {
+        for (name, Known { series, .. }) in &mut self.known {
             let passed = self.shared.filter.pass(name);
             let interned = passed
                 .and_then(|name| series::canonical(&name).ok())

@@ -23,6 +23,7 @@ use super::{
     parse::Reason,
 };
 use crate::{
+    announce::Announcer,
     datagram::{Drops, Receiver},
     listen::{self, ServeError},
     sink::Sink,
@@ -117,6 +118,20 @@ impl Server {
         clock: Clock,
         stop: CancellationToken,
     ) -> Result<Self, ServeError> {
+        Self::bind_announcing(config, sink, clock, stop, None)
+    }
+
+    /// As [`Server::bind`]; what announces a deploy is passed to `announcer` as well.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn bind_announcing(
+        config: &CarbonConfig,
+        sink: Arc<dyn Sink>,
+        clock: Clock,
+        stop: CancellationToken,
+        announcer: Option<Announcer>,
+    ) -> Result<Self, ServeError> {
         let shared = Shared {
             sink,
             clock,
@@ -124,6 +139,7 @@ impl Server {
             filter: Filter::new(config).map_err(ServeError::Pattern)?,
             cache_room: AtomicUsize::new(config.max_cached_names),
             counters: Counters::default(),
+            announcer,
         };
         let bind_udp = |address| Receiver::udp("Graphite lines over UDP", address, config.receive_buffer, false);
         Ok(Self {

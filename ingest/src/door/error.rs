@@ -16,6 +16,14 @@ pub enum DoorError {
     /// Ours, and it may pass: the bus is away, and the spool is full or broken.
     #[error("deploys cannot be stored now")]
     Spool(#[from] SpoolError),
+    /// The hook takes no more for now: the sender tries again.
+    #[error("this hook takes {max_per_second} requests a second; send it again in {wait_ms} ms")]
+    TooFast {
+        /// What it takes.
+        max_per_second: u32,
+        /// When there is room again, in milliseconds.
+        wait_ms: u64,
+    },
     /// This process is stopping: the sender tries again.
     #[error("the server is stopping")]
     Stopping,
@@ -29,6 +37,7 @@ impl DoorError {
             Self::Bus(BusError::TooLarge { .. }) => "record_too_large",
             Self::Bus(_) => "bus_unavailable",
             Self::Spool(_) => "spool_unavailable",
+            Self::TooFast { .. } => "rate_limited",
             Self::Stopping => "stopping",
         }
     }
@@ -38,6 +47,7 @@ impl DoorError {
         match self {
             Self::Refused(error) => error.status(),
             Self::Bus(BusError::TooLarge { .. }) => 413,
+            Self::TooFast { .. } => 429,
             Self::Bus(_) | Self::Spool(_) | Self::Stopping => 503,
         }
     }
@@ -52,6 +62,6 @@ impl DoorError {
 
     /// Whether the same request may pass later.
     pub fn is_retryable(&self) -> bool {
-        self.status() == 503
+        matches!(self.status(), 429 | 503)
     }
 }

@@ -15,13 +15,16 @@ const MAX_HEADER_BYTES: usize = 512;
 const HTTP: &str = "http-";
 const SECRET: &[&str] = &["auth", "token", "secret", "key", "signature", "cookie", "team", "hmac", "password"];
 
-/// A refused request, out of quarantine.
+/// A refused request or record, out of quarantine.
 #[derive(Debug, Clone)]
 pub struct Quarantined {
     /// The source's name.
     pub source: String,
-    /// The part of the URL below `/hooks/`.
-    pub path: String,
+    /// The part of the URL below `/hooks/`; `None` for a record of a topic that no hook brought, which cannot be tried
+    /// again.
+    pub path: Option<String>,
+    /// The topic that it was read from, where it did not come over HTTP.
+    pub topic: Option<String>,
     /// The code of the refusal.
     pub reason: String,
     /// The refusal in a sentence.
@@ -33,14 +36,15 @@ pub struct Quarantined {
 }
 
 /// The record of a refusal: the body as it came, the rest in headers, and none of them a secret.
-pub(super) fn record(source: &str, path: &str, request: &HookRequest, error: &HookError) -> Record {
+pub(super) fn record(source: &str, path: &str, request: &HookRequest, reason: &str, problem: &str) -> Record {
     let n_bytes = request.body.len();
     let mut record = Record::new(source, request.body.slice(..n_bytes.min(MAX_QUARANTINED_BYTES)))
-        .with_header("reason", error.code())
-        .with_header("problem", clip(&error.to_string()))
+        .with_header("reason", reason)
+        .with_header("problem", clip(problem))
         .with_header("source", source)
         .with_header("path", path)
         .with_header("rest", clip(&request.path))
+        .with_header("query", clip(&without_secrets(&request.query)))
         .with_header("received_at", request.received_at.to_string());
     if n_bytes > MAX_QUARANTINED_BYTES {
         record = record.with_header("cut_from_bytes", n_bytes.to_string());
@@ -56,27 +60,36 @@ impl Quarantined {
     /// What a record of the topic `quarantine` holds.
     ///
     /// # Errors
-    /// When it is none of the door's.
+    /// When it has no reason, and so is none of ours.
     pub fn from_record(record: &Record) -> Result<Self, DoorError> {
         let header = |name: &str| record.header(name).unwrap_or_default().to_owned();
-        let path = record.header("path").ok_or_else(|| HookError::missing("path"))?.to_owned();
+        record.header("reason").ok_or_else(|| HookError::missing("reason"))?;
+        let (path, topic) = (record.header("path").map(str::to_owned), record.header("topic").map(str::to_owned));
         let cut_from_bytes = record.header("cut_from_bytes").and_then(|length| length.parse().ok());
         let http = record.headers.iter().filter_map(|(name, value)| Some((name.strip_prefix(HTTP)?, value)));
         let request = HookRequest {
             path: header("rest"),
             headers: http.map(|(name, value)| (name.to_owned(), value.clone())).collect(),
-            query: String::new(),
+            query: header("query"),
             body: record.value.clone(),
             received_at: header("received_at").parse().unwrap_or(UnixMillis(0)),
+            // A line that explained it is not kept with it.
+            n_known_lines: 0,
         };
         let (source, reason, problem) = (header("source"), header("reason"), header("problem"));
-        Ok(Self { source, path, reason, problem, request, cut_from_bytes })
+        Ok(Self { source, path, topic, reason, problem, request, cut_from_bytes })
     }
 }
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET.iter().any(|word| name.contains(word)) && name != "idempotency-key" && name != "x-event-key"
+}
+
+/// A query without the parameters that could be secret.
+fn without_secrets(query: &str) -> String {
+    let kept = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| !is_secret(name));
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
 }
 
 fn clip(text: &str) -> &str {

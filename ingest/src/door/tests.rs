@@ -162,3 +162,59 @@ async fn what_the_bus_would_never_take_is_not_spooled_behind_what_waits() {
     assert_eq!((error.code(), error.status(), error.is_retryable()), ("record_too_large", 413, false));
     assert_eq!(spool.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_names_itself_is_published_once_however_often_it_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let bus = bus(&dir).await;
+    let door = Door::new(bus.clone(), Vec::new(), true, None);
+    let event = |id: &str, version: &str| {
+        let data = format!(r#"{{"service": "cart", "started_at": 1763999000, "version": "{version}"}}"#);
+        post(&format!(
+            r#"{{"specversion": "1.0", "id": "{id}", "source": "/ci", "type": "io.deployline.deploy.v1", "data": {data}}}"#
+        ))
+    };
+    let first = door.submit("cloudevents", event("1", "a")).await.unwrap();
+    let again = door.submit("cloudevents", event("1", "a")).await.unwrap();
+    assert_eq!((first.duplicate, again.duplicate), (false, true));
+    assert_eq!((first.deploys, first.delivery_id), (again.deploys, again.delivery_id));
+    // Another body under an old name is no repetition: nobody can hide a deploy behind it.
+    assert!(!door.submit("cloudevents", event("1", "b")).await.unwrap().duplicate);
+    assert_eq!(published(&bus, Topic::Deploys).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_takes_so_many_a_second_and_strangers_do_not_use_it_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let hook = HookConfig { secret: vec![Secret::new("s")], max_per_second: 2, ..HookConfig::of("api") };
+    let door = Door::new(bus(&dir).await, vec![hook], false, None);
+    let body = r#"{"service": "cart", "started_at": 1763999000}"#;
+    let proven = || post(body).with_header("X-Deployline-Token", "s");
+    for _ in 0..5 {
+        assert_eq!(door.submit("api", post(body)).await.unwrap_err().code(), "signature_missing");
+    }
+    door.submit("api", proven()).await.unwrap();
+    door.submit("api", proven()).await.unwrap();
+    let error = door.submit("api", proven()).await.unwrap_err();
+    assert_eq!((error.code(), error.status(), error.is_retryable()), ("rate_limited", 429, true));
+    let later = HookRequest { received_at: NOW.plus(std::time::Duration::from_millis(500)), ..proven() };
+    door.submit("api", later).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_did_not_come_over_http_is_taken_or_quarantined_with_where_it_lay() {
+    let dir = tempfile::tempdir().unwrap();
+    let bus = bus(&dir).await;
+    let rules = [("topic/cd".to_owned(), HookConfig { secret: vec![Secret::new("s")], ..HookConfig::of("api") })];
+    let door = Door::new(bus.clone(), Vec::new(), false, None).with_inner(rules.into());
+    let origin = [("topic", "cd".to_owned()), ("offset", "7".to_owned())];
+    let body = r#"{"service": "cart", "started_at": 1763999000}"#;
+    assert!(door.take("topic/cd", post(body), &origin).await.unwrap().is_some());
+    assert!(door.take("topic/cd", post("{"), &origin).await.unwrap().is_none());
+    let kept = published(&bus, Topic::Quarantine).await.remove(0);
+    let header = |name| kept.header(name);
+    assert_eq!((header("reason"), header("topic"), header("offset")), (Some("malformed_body"), Some("cd"), Some("7")));
+    // Nobody reaches it over HTTP, and whoever mends the sender can drive it again.
+    assert_eq!(door.submit("topic/cd", post(body)).await.unwrap_err().code(), "unknown_source");
+    assert_eq!(door.redrive(&kept).await.unwrap_err().code(), "malformed_body");
+}

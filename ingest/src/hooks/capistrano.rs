@@ -78,8 +78,12 @@ pub(super) fn parse(request: &HookRequest, config: &HookConfig) -> Result<Parsed
     let mut events = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let fault = |problem: String| HookError::malformed(format_args!("line {}: {problem}", index + 1));
-        let line = Line::read(line.trim())
-            .ok_or_else(|| fault(format!("`{}` is neither a deploy nor a rollback", clip(line, 60))))?;
+        let is_known = index < request.n_known_lines;
+        let read = Line::read(line.trim());
+        if is_known && read.is_none() {
+            continue;
+        }
+        let line = read.ok_or_else(|| fault(format!("`{}` is neither a deploy nor a rollback", clip(line, 60))))?;
         let event = match line {
             Line::Deployed { branch, revision, release, user } => {
                 let at =
@@ -112,6 +116,9 @@ pub(super) fn parse(request: &HookRequest, config: &HookConfig) -> Result<Parsed
                 }
             }
         };
+        if is_known {
+            continue;
+        }
         let event = DeployEvent {
             service: service.clone(),
             environment: environment.clone(),

@@ -1,13 +1,18 @@
 //! `[[hook]]`: how one source is set up.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use deployline_schemas::Secret;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::generic::Mapping;
 
+/// Requests a second that a hook takes if not configured: more than one process can make durable, so that it bounds what
+/// a sender gone wild costs and nothing else.
+pub const DEFAULT_MAX_PER_SECOND: u32 = 50_000;
+
 /// One `[[hook]]` of the configuration. With nothing but `source` every field has a sensible rule behind it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HookConfig {
     /// The module, as in [`super::sources`].
@@ -17,6 +22,9 @@ pub struct HookConfig {
     /// The signing secret or token; a list of two while it is being rotated. Without one every request is accepted.
     #[serde(deserialize_with = "one_or_many")]
     pub secret: Vec<Secret>,
+    /// Most requests a second, with as many at once after a quiet second; further ones get 429. Only those count that
+    /// prove themselves, so that a stranger cannot use it up.
+    pub max_per_second: u32,
     /// Only these environments count, after renaming; all of them if empty.
     pub environments: Vec<String>,
     /// Only these branches or refs count, for sources that tell them; all of them if empty. `*` stands for any run.
@@ -37,6 +45,27 @@ pub struct HookConfig {
     pub time_zone: Option<String>,
     /// How to read a body of no known form (source `generic`).
     pub map: Option<Mapping>,
+}
+
+impl Default for HookConfig {
+    fn default() -> Self {
+        Self {
+            source: String::new(),
+            name: None,
+            secret: Vec::new(),
+            max_per_second: DEFAULT_MAX_PER_SECOND,
+            environments: Vec::new(),
+            branches: Vec::new(),
+            jobs: Vec::new(),
+            events: Vec::new(),
+            service: None,
+            environment: None,
+            rename_service: BTreeMap::new(),
+            rename_environment: BTreeMap::new(),
+            time_zone: None,
+            map: None,
+        }
+    }
 }
 
 impl HookConfig {
@@ -88,40 +117,6 @@ fn wild(pattern: &str, name: &str) -> bool {
         left = &left[at + piece.len()..];
     }
     left.ends_with(last)
-}
-
-/// A signing secret or token. It shows itself to nobody: `Debug` and `Serialize` write a mask.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// A secret from its bytes, already resolved from the environment or a file.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The bytes.
-    pub fn reveal(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(text.into_bytes()))
-    }
 }
 
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {

@@ -68,7 +68,8 @@ pub(super) fn parse(request: &HookRequest, config: &HookConfig) -> Result<Parsed
         .ok_or_else(|| HookError::malformed("the hook's `time_zone` is not a known zone"))?;
     let mut events = Vec::new();
     let mut timings = 0;
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    let lines = text.lines().enumerate().skip(request.n_known_lines);
+    for (index, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
         match line.split('|').count() {
             // `time|type|stack|seconds`, which Deployinator writes to its timing log.
             4 => timings += 1,

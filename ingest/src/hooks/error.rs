@@ -51,6 +51,9 @@ pub enum HookError {
         /// What is wrong, and where.
         problem: String,
     },
+    /// Its JSON is nested deeper than anything that a hook writes.
+    #[error("the body is nested too deep, at most 127 levels are taken")]
+    TooDeep,
     /// A field that is needed is missing or empty.
     #[error("`{field}` is missing")]
     Missing {
@@ -78,6 +81,7 @@ impl HookError {
             Self::WrongSignature { .. } => "signature_wrong",
             Self::Stale { .. } => "signature_stale",
             Self::Malformed { .. } => "malformed_body",
+            Self::TooDeep => "nested_too_deep",
             Self::Missing { .. } => "missing_field",
             Self::Invalid { .. } => "invalid_field",
         }
@@ -89,7 +93,7 @@ impl HookError {
             Self::UnknownSource { .. } => 404,
             Self::TooLarge { .. } | Self::TooMany { .. } => 413,
             Self::Unsigned { .. } | Self::WrongSignature { .. } | Self::Stale { .. } => 401,
-            Self::Malformed { .. } => 400,
+            Self::Malformed { .. } | Self::TooDeep => 400,
             Self::Missing { .. } | Self::Invalid { .. } => 422,
         }
     }
@@ -105,7 +109,8 @@ impl HookError {
     /// Whether the request came from whom it says, as far as a secret can tell. Only such a body is worth keeping in
     /// quarantine; anybody can send the others.
     pub fn is_authentic(&self) -> bool {
-        matches!(self, Self::TooMany { .. } | Self::Malformed { .. } | Self::Missing { .. } | Self::Invalid { .. })
+        use HookError::{Invalid, Malformed, Missing, TooDeep, TooMany};
+        matches!(self, TooMany { .. } | Malformed { .. } | TooDeep | Missing { .. } | Invalid { .. })
     }
 
     pub(super) fn unsigned(expected: &str) -> Self {
@@ -123,6 +128,15 @@ impl HookError {
             Self::Invalid { field, problem } => Self::Invalid { field: format!("{index}.{field}"), problem },
             Self::Malformed { problem } => Self::Malformed { problem: format!("item {index}: {problem}") },
             error => error,
+        }
+    }
+
+    /// What JSON that cannot be read is refused with.
+    pub(super) fn json(error: &serde_json::Error) -> Self {
+        // The one fault of JSON that is no fault of its syntax; `serde_json` tells it by its text alone.
+        match error.to_string() {
+            problem if problem.starts_with("recursion limit exceeded") => Self::TooDeep,
+            problem => Self::malformed(format_args!("no valid JSON, {problem}")),
         }
     }
 

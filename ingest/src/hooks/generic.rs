@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    HookConfig, HookError, HookRequest, Received,
+    HookConfig, HookError, HookRequest,
     event::{Parsed, foreign},
     json::{Json, document},
-    moment, receive,
+    moment,
 };
 
 pub(super) const SETUP: &str = r#"
@@ -188,15 +188,5 @@ fn word<T: DeserializeOwned + Copy>(
             rule.as_deref().unwrap_or_default(),
             format_args!("no meaning is configured for `{}`", super::json::clip(&told, 60)),
         )),
-    }
-}
-
-/// Tells in words what a request would become: the deploys as JSON, why it is ignored, or what is wrong with it.
-/// For `deployline hook test`.
-pub fn explain(request: &HookRequest, config: &HookConfig) -> String {
-    match receive(request, config) {
-        Ok(Received::Deploys { deploys, .. }) => serde_json::to_string_pretty(&deploys).unwrap_or_default(),
-        Ok(Received::Ignored { reason }) => format!("ignored: {reason}"),
-        Err(error) => format!("refused with {} {}: {error}", error.status(), error.code()),
     }
 }

@@ -13,13 +13,13 @@ pub(super) struct Json<'v>(pub &'v Value);
 /// The JSON of a request's body.
 ///
 /// # Errors
-/// When it is no JSON, no UTF-8, or nested deeper than 128 levels.
+/// When it is no JSON, no UTF-8, or nested deeper than 127 levels.
 pub(super) fn document(request: &HookRequest) -> Result<Value, HookError> {
     let body = request.document();
     if body.is_empty() {
         return Err(HookError::malformed("it is empty"));
     }
-    serde_json::from_slice(&body).map_err(|error| HookError::malformed(format_args!("no valid JSON, {error}")))
+    serde_json::from_slice(&body).map_err(|error| HookError::json(&error))
 }
 
 impl<'v> Json<'v> {
@@ -145,6 +145,7 @@ mod tests {
     fn nesting_beyond_the_limit_is_refused() {
         let deep = |n: usize| HookRequest::new("[".repeat(n) + &"]".repeat(n), UnixMillis(0));
         assert!(document(&deep(127)).is_ok());
-        assert_eq!(document(&deep(200_000)).unwrap_err().code(), "malformed_body");
+        assert_eq!(document(&deep(128)).unwrap_err(), HookError::TooDeep);
+        assert_eq!(document(&deep(200_000)).unwrap_err().code(), "nested_too_deep");
     }
 }

@@ -18,6 +18,8 @@ pub struct HookRequest {
     pub body: Bytes,
     /// When it arrived, by the receiver's clock.
     pub received_at: UnixMillis,
+    /// How many of the body's first lines were taken before, and are there only to explain the rest; of a log's.
+    pub n_known_lines: usize,
 }
 
 impl HookRequest {

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     ops::Range,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -19,6 +20,8 @@ const HEAD_BYTES: usize = 12;
 const OPENING: &[u8] = br#"{"topic":"#;
 /// Longer than any record that the bus takes, base64 and JSON escapes included.
 const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
+/// What a disk loses at a time.
+const BLOCK_BYTES: u64 = 4096;
 /// Most damaged files that are kept aside. Each is at most as long as the spool may be.
 const MAX_KEPT_ASIDE: usize = 16;
 
@@ -81,7 +84,16 @@ impl SpoolFile {
     /// Counts the whole frames that wait. If there is anything else, the file is kept aside and they go on in a new one.
     fn check(&mut self) -> Result<(), SpoolError> {
         let mut bytes = Vec::new();
-        self.waiting_bytes().and_then(|mut reader| reader.read_to_end(&mut bytes)).map_err(failed("read"))?;
+        match self.waiting_bytes().and_then(|mut reader| reader.read_to_end(&mut bytes)) {
+            Ok(_) => {}
+            Err(error) if is_lost(&error) => {
+                error!(%error, "the disk lost a part of the spool, keeping what can be read around it");
+                let (from, until) = (self.drained_bytes, self.n_bytes);
+                bytes =
+                    salvage(from, until, |block, at| self.frames.read_exact_at(block, at)).map_err(failed("read"))?;
+            }
+            Err(error) => return Err(failed("read")(error)),
+        }
         let whole = whole_frames(&bytes);
         let n_whole_bytes: usize = whole.iter().map(Range::len).sum();
         let n_lost_bytes = (self.n_bytes - self.drained_bytes) - n_whole_bytes as u64;
@@ -155,9 +167,11 @@ impl SpoolFile {
     /// Up to `max` records from the drained place on; none only if none wait. A frame that went bad since it was written
     /// is left out, as when opening.
     pub fn read(&mut self, max: usize) -> Result<Batch, SpoolError> {
-        let batch = self.scan(max).map_err(failed("read"))?;
-        if batch.waiting.len() == max || batch.until == self.n_bytes {
-            return Ok(batch);
+        match self.scan(max) {
+            Ok(batch) if batch.waiting.len() == max || batch.until == self.n_bytes => return Ok(batch),
+            Ok(_) => {}
+            Err(error) if is_lost(&error) => {}
+            Err(error) => return Err(failed("read")(error)),
         }
         self.check()?;
         let batch = self.scan(max).map_err(failed("read"))?;
@@ -209,6 +223,33 @@ impl SpoolFile {
         self.drained_bytes = until;
         Ok(())
     }
+}
+
+/// Whether the disk says that what it had is gone (EIO): asking again would ask for ever.
+fn is_lost(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    error.raw_os_error() == Some(EIO)
+}
+
+/// The bytes between two places as far as they can be read, zeros in the place of the blocks that cannot.
+fn salvage(
+    from: u64,
+    until: u64,
+    mut read_exact_at: impl FnMut(&mut [u8], u64) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (until - from) as usize];
+    let mut at = from;
+    while at < until {
+        // Blocks as the disk has them, so that one that is lost costs nothing else.
+        let end = (at / BLOCK_BYTES + 1).saturating_mul(BLOCK_BYTES).min(until);
+        let block = &mut bytes[(at - from) as usize..(end - from) as usize];
+        match read_exact_at(block, at) {
+            Err(error) if is_lost(&error) => block.fill(0),
+            read => read?,
+        }
+        at = end;
+    }
+    Ok(bytes)
 }
 
 fn frames_in(dir: &Path) -> PathBuf {
@@ -290,6 +331,32 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_that_the_disk_lost_costs_its_own_frames_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = SpoolFile::open(dir.path(), 1 << 20).unwrap();
+        let waiting = |n: usize| Waiting {
+            topic: "deploys".to_owned(),
+            key: n.to_string(),
+            headers: Vec::new(),
+            value: "x".repeat(1000),
+            base64: false,
+        };
+        file.append(&(0..20).map(waiting).collect::<Vec<_>>()).unwrap();
+        let read = |block: &mut [u8], at: u64| match at / BLOCK_BYTES {
+            2 => Err(io::Error::from_raw_os_error(5)),
+            _ => file.frames.read_exact_at(block, at),
+        };
+        let bytes = salvage(0, file.n_bytes, read).unwrap();
+        let whole = whole_frames(&bytes);
+        let lost = 2 * BLOCK_BYTES..3 * BLOCK_BYTES;
+        let frame_bytes = file.n_bytes / 20;
+        let n_touched = (lost.end - 1) / frame_bytes - lost.start / frame_bytes + 1;
+        assert_eq!(whole.len() as u64, 20 - n_touched);
+        let refuses = |_: &mut [u8], _: u64| Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        assert_eq!(salvage(0, 10, refuses).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
 
     fn record(n: usize) -> Waiting {
         Waiting {

@@ -2,10 +2,13 @@
 
 use super::{
     names::{InternError, Names},
-    parse::{self, BadLine, Item, Key, Metric, Reason, Sample},
+    parse::{self, BadLine, Event, Item, Key, Metric, Reason, Sample},
     timer::Folded,
 };
-use crate::statsd::members::Members;
+use crate::{
+    announce::{Announcer, MAX_WAITING},
+    statsd::members::Members,
+};
 
 /// The kinds of metrics; names of different kinds do not meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +147,27 @@ pub struct Aggregator {
     /// Flushes since a name last got something, by kind and slot; kept only where idle metrics are deleted.
     idle: [Vec<u8>; 4],
     tally: Tally,
+    /// Says which metrics and events may announce a deploy.
+    announcer: Option<Announcer>,
+    announced: Vec<Announcement>,
 }
+
+/// What may announce a deploy, as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Announcement {
+    /// A counter or a gauge that was set.
+    Metric {
+        /// Its name as sent; what is no UTF-8 in it is replaced.
+        name: String,
+        /// Its value, sample rate applied.
+        value: f64,
+    },
+    /// DogStatsD's event: title, text and fields.
+    Event([Box<[u8]>; 3]),
+}
+
+/// Announcements that are noted between two looks at them; more are left out, as too many waiting would be anyway.
+const MAX_ANNOUNCED: usize = MAX_WAITING;
 
 impl Aggregator {
     /// An empty aggregator; `own` names its counters of lines and packets (`statsd.packets_received`), as Etsy's daemon counts itself.
@@ -156,6 +179,8 @@ impl Aggregator {
             gauges: Vec::new(),
             idle: Default::default(),
             tally: Tally::default(),
+            announcer: None,
+            announced: Vec::new(),
         };
         for (slot, name) in ["bad_lines_seen", "packets_received", "metrics_received"].into_iter().enumerate() {
             let name = format!("{own}.{name}");
@@ -168,11 +193,25 @@ impl Aggregator {
         aggregator
     }
 
+    /// The same aggregator, which notes what may announce a deploy on its way.
+    #[must_use]
+    pub fn announcing(self, announcer: Option<Announcer>) -> Self {
+        Self { announcer, ..self }
+    }
+
+    /// What was noted since it was last asked.
+    pub fn take_announced(&mut self) -> Vec<Announcement> {
+        std::mem::take(&mut self.announced)
+    }
+
     /// Adds everything in a packet, at the cost of one pass over it.
     pub fn add_packet(&mut self, packet: &[u8]) {
         let n_lines = parse::parse(packet, |item| match item {
             Ok(Item::Metric(metric)) => self.add(&metric),
-            Ok(Item::Event(_)) => self.tally.n_events += 1,
+            Ok(Item::Event(event)) => {
+                self.tally.n_events += 1;
+                self.note_event(event);
+            }
             Ok(Item::ServiceCheck(_)) => self.tally.n_service_checks += 1,
             Err(BadLine { reason, .. }) => {
                 self.tally.n_bad[reason as usize] += 1;
@@ -190,6 +229,9 @@ impl Aggregator {
     /// Adds one value. One that is refused is counted in the [`Tally`] and as a bad line.
     #[inline]
     pub fn add(&mut self, metric: &Metric<'_>) {
+        if self.announcer.as_ref().is_some_and(|announcer| announcer.may_announce(metric.key.name)) {
+            self.note(metric);
+        }
         let taken = match metric.sample {
             // The product that Etsy's daemon takes: a quotient differs from it in the last bit.
             Sample::Counter(value) => self.add_counter(metric.key, value * metric.rate.recip()),
@@ -201,6 +243,27 @@ impl Aggregator {
         match taken {
             Ok(()) => self.tally.n_metrics += 1,
             Err(refused) => self.refuse(refused),
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, metric: &Metric<'_>) {
+        let value = match metric.sample {
+            Sample::Counter(value) => value / metric.rate,
+            Sample::Gauge(level) => level,
+            _ => return,
+        };
+        if self.announced.len() < MAX_ANNOUNCED {
+            let name = String::from_utf8_lossy(metric.key.name).into_owned();
+            self.announced.push(Announcement::Metric { name, value });
+        }
+    }
+
+    #[cold]
+    fn note_event(&mut self, event: Event<'_>) {
+        let takes = self.announcer.as_ref().is_some_and(Announcer::takes_events);
+        if takes && self.announced.len() < MAX_ANNOUNCED {
+            self.announced.push(Announcement::Event([event.title, event.text, event.fields].map(Box::from)));
         }
     }
 

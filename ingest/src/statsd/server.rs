@@ -21,14 +21,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     admin,
-    aggregate::{Aggregator, Interval, Limits, Tally},
+    aggregate::{Aggregator, Announcement, Interval, Limits, Tally},
     config::StatsdConfig,
     flush::{Flusher, Health},
     lines,
+    parse::Event,
     relay::{Relay, RelayStats},
     schedule::Schedule,
 };
 use crate::{
+    announce::Announcer,
     datagram::{Drops, Receiver},
     listen::{self, ServeError},
     sink::Sink,
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     drops: Vec<Arc<Drops>>,
     health: Mutex<Health>,
     relays: Vec<Relay>,
+    announcer: Option<Announcer>,
 }
 
 /// A clock that can be printed.
@@ -103,18 +106,31 @@ impl Shared {
         self.aggregator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds up what came in, under one lock held for as long as that takes, and hands it to the relays.
+    /// Adds up what came in, under one lock held for as long as that takes, hands it to the relays, and passes on what
+    /// it announces.
     pub(crate) fn take(&self, packets: &mut dyn Iterator<Item = &[u8]>) {
-        if self.relays.is_empty() {
+        let add = |packets: &mut dyn Iterator<Item = &[u8]>| {
             let mut aggregator = self.aggregator();
-            return packets.for_each(|packet| aggregator.add_packet(packet));
+            packets.for_each(|packet| aggregator.add_packet(packet));
+            aggregator.take_announced()
+        };
+        let announced = if self.relays.is_empty() {
+            add(packets)
+        } else {
+            let packets: Vec<&[u8]> = packets.collect();
+            let announced = add(&mut packets.iter().copied());
+            self.relays.iter().for_each(|relay| relay.send(packets.iter().copied()));
+            announced
+        };
+        if let (Some(announcer), false) = (&self.announcer, announced.is_empty()) {
+            let now = (self.clock.0)();
+            for announcement in &announced {
+                match announcement {
+                    Announcement::Metric { name, value } => announcer.series(name, *value, now),
+                    Announcement::Event([title, text, fields]) => announcer.event(Event { title, text, fields }, now),
+                }
+            }
         }
-        let packets: Vec<&[u8]> = packets.collect();
-        {
-            let mut aggregator = self.aggregator();
-            packets.iter().for_each(|packet| aggregator.add_packet(packet));
-        }
-        self.relays.iter().for_each(|relay| relay.send(packets.iter().copied()));
     }
 
     pub(crate) fn count_long_line(&self) {
@@ -180,6 +196,19 @@ impl Server {
     /// # Errors
     /// [`ServeError::Config`] and [`ServeError::Listen`].
     pub fn bind(config: &StatsdConfig, sink: Arc<dyn Sink>, clock: Clock) -> Result<Self, ServeError> {
+        Self::bind_announcing(config, sink, clock, None)
+    }
+
+    /// As [`Server::bind`]; what announces a deploy is passed to `announcer` as well.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn bind_announcing(
+        config: &StatsdConfig,
+        sink: Arc<dyn Sink>,
+        clock: Clock,
+        announcer: Option<Announcer>,
+    ) -> Result<Self, ServeError> {
         config.check()?;
         let mut receivers = Vec::new();
         if let Some(mut address) = config.udp.0 {
@@ -213,7 +242,7 @@ impl Server {
         let shared = Shared {
             config: config.clone(),
             healthy: AtomicBool::new(true),
-            aggregator: Mutex::new(Aggregator::new(limits, &config.prefix_stats)),
+            aggregator: Mutex::new(Aggregator::new(limits, &config.prefix_stats).announcing(announcer.clone())),
             started_s: clock().as_secs(),
             clock: ClockOf(clock),
             last_packet_s: AtomicI64::new(0),
@@ -224,6 +253,7 @@ impl Server {
             drops: receivers.iter().map(Receiver::drops).collect(),
             health: Mutex::default(),
             relays,
+            announcer,
         };
         Ok(Self { shared: Arc::new(shared), sink, receivers, tcp, admin, relaying })
     }
