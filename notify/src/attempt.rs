@@ -59,7 +59,7 @@ pub fn agent(channel: &ChannelConfig) -> Agent {
 /// Posts `body` once and waits for the answer. Blocks for at most the channel's timeout.
 pub fn post(agent: &Agent, channel: &ChannelConfig, idempotency_key: &str, body: &[u8]) -> Outcome {
     let request = agent
-        .post(channel.url.expose())
+        .post(channel.url.reveal_text())
         .header("Content-Type", "application/json; charset=utf-8")
         .header("Idempotency-Key", idempotency_key);
     match request.send(body) {

@@ -1,41 +1,11 @@
 //! The `[[channel]]` and `[[route]]` sections of the configuration.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use serde::{Deserialize, Serialize, Serializer};
+use deployline_schemas::Secret;
+use serde::{Deserialize, Serialize};
 
 use crate::error::NotifyError;
-
-/// A text that must not be shown: a webhook's URL is its password.
-///
-/// The configuration's loader has resolved `env:NAME` and file references before this is read.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
-    }
-}
 
 /// What listens at the other end of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +25,7 @@ pub struct ChannelConfig {
     pub name: String,
     /// Which format it takes.
     pub kind: ChannelKind,
-    /// Where to post.
+    /// Where to post. A webhook's address is its password.
     pub url: Secret,
     /// Adds the graph as an image (Slack only). Off by default, because Slack refuses the whole message
     /// when it cannot fetch the image, and a base URL behind a firewall is the usual case.
@@ -129,7 +99,7 @@ impl NotifyConfig {
             if name.is_empty() || !names.insert(name.as_str()) {
                 return refuse(format!("channel name `{name}` is empty or used twice"));
             }
-            let url = channel.url.expose();
+            let url = channel.url.reveal_text();
             let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
             if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) || url.chars().any(char::is_whitespace)
             {

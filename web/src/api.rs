@@ -1,6 +1,6 @@
 //! `GET /api/v1/deploys`, `/api/v1/incidents`: lists and single entries as JSON.
 
-use deployline_schemas::{Deploy, Incident, UnixMillis};
+use deployline_schemas::{Deploy, Incident, UnixMillis, progress::Progress};
 use deployline_store::catalog::{DeployQuery, IncidentQuery};
 use serde::Serialize;
 use warp::{Reply, reply::Response};
@@ -15,12 +15,17 @@ const LIMITS: (usize, usize) = (50, 1000);
 struct Judged {
     #[serde(flatten)]
     deploy: Deploy,
+    /// How it stands now: queued, running, expired (no end was told for too long) or ended.
+    progress: Progress,
+    /// When it expires unless its end is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<UnixMillis>,
     verdict: DeployVerdict,
 }
 
-impl From<DeployRow> for Judged {
-    fn from(DeployRow { deploy, verdict }: DeployRow) -> Self {
-        Self { deploy, verdict }
+impl Judged {
+    fn new(DeployRow { deploy, verdict }: DeployRow, now: UnixMillis) -> Self {
+        Self { progress: deploy.progress(now), expires_at: deploy.expires_at(), deploy, verdict }
     }
 }
 
@@ -77,10 +82,11 @@ impl Listing {
 
 /// `GET /api/v1/deploys`: latest start first.
 pub async fn deploys(app: App, query: Query) -> Result<Response, WebError> {
-    let query = deploy_query(&query, (app.parts.clock)())?;
+    let now = (app.parts.clock)();
+    let query = deploy_query(&query, now)?;
     let answer = blocking(&app, move |library| {
         let page = library.deploys(&query)?;
-        let deploys = library.judged(page.items)?.into_iter().map(Judged::from).collect();
+        let deploys = library.judged(page.items)?.into_iter().map(|row| Judged::new(row, now)).collect();
         Ok(Deploys { deploys, next_cursor: page.next })
     });
     Ok(warp::reply::json(&answer.await?).into_response())
@@ -88,9 +94,10 @@ pub async fn deploys(app: App, query: Query) -> Result<Response, WebError> {
 
 /// `GET /api/v1/deploys/{id}`
 pub async fn deploy(app: App, id: String) -> Result<Response, WebError> {
+    let now = (app.parts.clock)();
     let answer = blocking(&app, move |library| {
         let mut rows = library.judged(vec![library.deploy(&id)?])?;
-        rows.pop().map(Judged::from).ok_or(WebError::NotFound { what: "deploy", id })
+        rows.pop().map(|row| Judged::new(row, now)).ok_or(WebError::NotFound { what: "deploy", id })
     });
     Ok(warp::reply::json(&answer.await?).into_response())
 }

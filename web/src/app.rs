@@ -16,8 +16,6 @@ use crate::{
     exposition::{Exposition, Requests},
 };
 
-/// Most hook bodies in memory at once: with 1 MiB each, 128 MiB. Further ones get 429.
-const MAX_BODIES: usize = 128;
 /// Most requests that are held until there is an answer; further ones are answered at once.
 const MAX_WAITS: usize = 128;
 
@@ -74,7 +72,7 @@ impl App {
     pub fn new(parts: Parts, stop: CancellationToken) -> Self {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS)));
         Self(Arc::new(Inner {
-            bodies: semaphore(MAX_BODIES),
+            bodies: crate::body::room(),
             drawings: semaphore(parts.config.max_drawings),
             evaluations: semaphore(parts.config.max_queries),
             streams: semaphore(parts.config.max_streams),

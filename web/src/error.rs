@@ -197,7 +197,8 @@ pub async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     if let Some(pause) = retry_after {
-        headers.insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
+        headers
+            .insert(header::RETRY_AFTER, pause.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX).into());
     }
     if status == StatusCode::UNAUTHORIZED && matches!(rejection.find(), Some(WebError::Unauthorized)) {
         headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static(r#"Basic realm="deployline""#));

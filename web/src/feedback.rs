@@ -36,7 +36,7 @@ struct Said {
 ///
 /// # Errors
 /// [`WebError::NotFound`]; a text too long; 503 while the bus is away.
-pub async fn post(app: App, id: String, opinion: Opinion, body: bytes::Bytes) -> Result<Response, WebError> {
+pub async fn post(app: App, id: String, opinion: Opinion, body: crate::body::Body) -> Result<Response, WebError> {
     let said: Said = match body.iter().all(u8::is_ascii_whitespace) {
         true => Said::default(),
         false => serde_json::from_slice(&body).map_err(|error| WebError::Refused {
@@ -59,7 +59,7 @@ pub fn subject(id: &str) -> String {
 ///
 /// # Errors
 /// As [`post`]; 403 for a form that is not ours.
-pub async fn form(app: App, id: String, opinion: Opinion, body: bytes::Bytes) -> Result<Response, WebError> {
+pub async fn form(app: App, id: String, opinion: Opinion, body: crate::body::Body) -> Result<Response, WebError> {
     let form = Query::default().with_form(&body);
     app.csrf.check(&subject(&id), form.get("csrf"), (app.parts.clock)())?;
     let said = Said { by: form.text("by"), note: form.text("note") };

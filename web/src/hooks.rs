@@ -1,6 +1,5 @@
 //! `POST /hooks/{source}` and `POST /api/v1/deploys`: deploys in.
 
-use bytes::Bytes;
 use deployline_bus::BusError;
 use deployline_ingest::{
     door::{DoorError, Receipt},
@@ -12,7 +11,7 @@ use warp::{
     reply::Response,
 };
 
-use crate::{app::App, error::WebError};
+use crate::{app::App, body::Body, error::WebError};
 
 /// What arrives, free of any HTTP library's types: a request to a hook.
 pub struct Incoming {
@@ -24,13 +23,13 @@ pub struct Incoming {
     pub headers: HeaderMap,
     /// The query, without `?`.
     pub query: String,
-    /// The body.
-    pub body: Bytes,
+    /// The body, and the room that it takes.
+    pub body: Body,
 }
 
 impl Incoming {
     /// A request to a path that is not below `/hooks/`: whoever routes it names the hook.
-    pub fn of(headers: HeaderMap, query: String, body: Bytes) -> Self {
+    pub fn of(headers: HeaderMap, query: String, body: Body) -> Self {
         Self { name: String::new(), rest: String::new(), headers, query, body }
     }
 }
@@ -67,9 +66,11 @@ pub async fn submit(app: &App, incoming: Incoming) -> Result<Receipt, WebError> 
         path: incoming.rest,
         headers: incoming.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
         query: incoming.query,
-        body: incoming.body,
+        body: incoming.body.bytes(),
         received_at: (app.parts.clock)(),
+        n_known_lines: 0,
     };
+    // The body's room is held until here: it is in memory for as long as the bus takes.
     app.parts.door.submit(&incoming.name, request).await.map_err(refusal)
 }
 
@@ -89,6 +90,13 @@ fn takes(media_type: &str, is_api: bool) -> bool {
 pub fn refusal(error: DoorError) -> WebError {
     match error {
         DoorError::Refused(error) => WebError::hook(&error),
+        DoorError::TooFast { wait_ms, .. } => WebError::Busy {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            code: "rate_limited",
+            message: "this hook takes no more requests for now; nothing was taken, send it again",
+            retry_after: std::time::Duration::from_millis(wait_ms),
+            source: None,
+        },
         DoorError::Bus(error @ (BusError::QueueFull { .. } | BusError::TooLarge { .. })) => WebError::bus(error),
         error => WebError::Busy {
             status: StatusCode::SERVICE_UNAVAILABLE,

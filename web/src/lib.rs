@@ -32,6 +32,8 @@ mod library;
 
 pub mod verdict;
 
+mod schemas;
+
 mod api;
 
 mod csrf;

@@ -1,44 +1,23 @@
 //! `/api/v1/quarantine`: what hooks brought and could not be understood, and another try at it.
 
-use deployline_bus::{Delivered, Position};
+use deployline_bus::{Bounds, Bus, BusError, Delivered, Position};
 use deployline_ingest::door::Quarantined;
-use deployline_schemas::{UnixMillis, topic::Topic};
-use serde::Serialize;
+use deployline_schemas::{
+    quarantine::{Entry, Whole},
+    topic::Topic,
+};
 use warp::{Reply, http::StatusCode, reply::Response};
 
 use crate::{app::App, error::WebError, hooks, query::Query};
 
 /// Entries if no `limit` is given, and at most.
 const LIMITS: (usize, usize) = (50, 1000);
+/// Records of a partition that a list looks through at most, newest first, for as many entries as were asked for.
+const MAX_LOOKED_AT: i64 = 20_000;
+/// Records that are read at a time.
+const STRIDE: i64 = 500;
 
-/// A refused request.
-#[derive(Debug, Serialize)]
-struct Entry {
-    /// Names it for `show` and `redrive`: `PARTITION-OFFSET`.
-    position: String,
-    quarantined_at: UnixMillis,
-    source: String,
-    path: String,
-    /// The code of the refusal.
-    reason: String,
-    /// The refusal in a sentence.
-    problem: String,
-    body_bytes: usize,
-    /// Whether the body was too long to be kept whole; such a request cannot be tried again.
-    is_cut: bool,
-}
-
-/// A refused request with all that was kept of it.
-#[derive(Debug, Serialize)]
-struct Whole {
-    #[serde(flatten)]
-    entry: Entry,
-    headers: Vec<(String, String)>,
-    /// The body as text; what is no UTF-8 in it is replaced.
-    body: String,
-}
-
-fn unread(error: deployline_bus::BusError) -> WebError {
+fn unread(error: BusError) -> WebError {
     WebError::Busy {
         status: StatusCode::SERVICE_UNAVAILABLE,
         code: "bus_unavailable",
@@ -48,14 +27,14 @@ fn unread(error: deployline_bus::BusError) -> WebError {
     }
 }
 
-/// `None` for a record that is none of the door's.
+/// `None` for a record that is none of ours.
 fn entry(delivered: &Delivered) -> Option<(Entry, Quarantined)> {
     let kept = Quarantined::from_record(&delivered.record).ok()?;
     let entry = Entry {
         position: format!("{}-{}", delivered.position.partition, delivered.position.offset),
         quarantined_at: delivered.appended_at,
         source: kept.source.clone(),
-        path: kept.path.clone(),
+        path: kept.path.clone().or_else(|| kept.topic.clone()).unwrap_or_default(),
         reason: kept.reason.clone(),
         problem: kept.problem.clone(),
         body_bytes: kept.cut_from_bytes.unwrap_or(kept.request.body.len()),
@@ -64,7 +43,7 @@ fn entry(delivered: &Delivered) -> Option<(Entry, Quarantined)> {
     Some((entry, kept))
 }
 
-/// `GET /api/v1/quarantine`: the last ones, newest first.
+/// `GET /api/v1/quarantine`: the last ones, of one source if `source` names it, newest first.
 ///
 /// # Errors
 /// 503 while the bus is away.
@@ -74,19 +53,37 @@ pub async fn list(app: App, query: Query) -> Result<Response, WebError> {
     let bus = &app.parts.bus;
     let mut entries = Vec::new();
     for bounds in bus.bounds(Topic::Quarantine).await.map_err(unread)? {
-        let mut offset = bounds.first.max(bounds.next.saturating_sub(limit as i64));
-        while offset < bounds.next {
-            let from = Position { partition: bounds.partition, offset };
-            let batch = bus.read(Topic::Quarantine, from, limit).await.map_err(unread)?;
-            let Some(last) = batch.last() else { break };
-            offset = last.position.offset + 1;
-            entries.extend(batch.iter().filter_map(entry).map(|(entry, _)| entry));
-        }
+        let wanted = |entry: &Entry| source.as_ref().is_none_or(|source| *source == entry.source);
+        entries.extend(newest(bus, bounds, limit, wanted).await.map_err(unread)?);
     }
-    entries.retain(|entry| source.as_ref().is_none_or(|source| *source == entry.source));
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.quarantined_at));
     entries.truncate(limit);
     Ok(warp::reply::json(&serde_json::json!({ "quarantined": entries })).into_response())
+}
+
+/// At least the newest `limit` entries of a partition that are wanted, as far as there are so many.
+async fn newest(
+    bus: &Bus,
+    bounds: Bounds,
+    limit: usize,
+    wanted: impl Fn(&Entry) -> bool,
+) -> Result<Vec<Entry>, BusError> {
+    let first = bounds.first.max(bounds.next - MAX_LOOKED_AT);
+    let (mut entries, mut end) = (Vec::new(), bounds.next);
+    while end > first && entries.len() < limit {
+        let begin = first.max(end - STRIDE);
+        let mut offset = begin;
+        while offset < end {
+            let from = Position { partition: bounds.partition, offset };
+            let mut batch = bus.read(Topic::Quarantine, from, (end - offset) as usize).await?;
+            batch.retain(|delivered| delivered.position.offset < end);
+            let Some(last) = batch.last() else { break };
+            offset = last.position.offset + 1;
+            entries.extend(batch.iter().filter_map(entry).map(|(entry, _)| entry).filter(&wanted));
+        }
+        end = begin;
+    }
+    Ok(entries)
 }
 
 /// `GET /api/v1/quarantine/{position}`: one with its headers and body.

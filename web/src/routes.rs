@@ -9,7 +9,7 @@ use std::{convert::Infallible, future::Future};
 use warp::{
     Filter, Rejection,
     filters::BoxedFilter,
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, Method, header},
     path::{FullPath, Tail},
     reply::Response,
 };
@@ -17,14 +17,15 @@ use warp::{
 use crate::{
     api,
     app::App,
-    blame, body,
+    blame,
+    body::{self, Body},
     error::{Problem, WebError, recover},
     graph::{Format, GraphQuery},
     guard, health,
     hooks::{self, Incoming},
     page, pages,
     query::Query,
-    response, stream,
+    response, schemas, stream,
 };
 
 /// All routes over one application. Answers every request, errors included.
@@ -66,7 +67,10 @@ fn admission(app: App) -> impl Filter<Extract = (), Error = Rejection> + Clone {
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
         .and_then(move |method: Method, path: FullPath, headers: HeaderMap| {
-            let admitted = guard::admit(&app.parts.config.tokens, &method, path.as_str(), &headers);
+            let config = &app.parts.config;
+            let admitted = guard::bounded(&headers)
+                .and_then(|()| guard::host(config, &headers))
+                .and_then(|()| guard::admit(&config.tokens, &method, path.as_str(), &headers));
             async move { admitted.map_err(Rejection::from) }
         })
         .untuple_one()
@@ -119,7 +123,7 @@ fn hook(app: App) -> BoxedFilter<(Response,)> {
         .and(rest)
         .and(warp::post())
         .and(incoming(app))
-        .and_then(|name: String, rest: String, app: App, headers: HeaderMap, query: String, body: bytes::Bytes| {
+        .and_then(|name: String, rest: String, app: App, headers: HeaderMap, query: String, body: Body| {
             answer(async move { hooks::receive(&app, Incoming { name, rest, headers, query, body }).await })
         })
         .boxed()
@@ -129,28 +133,21 @@ fn deploys_in(app: App) -> BoxedFilter<(Response,)> {
     warp::path!("api" / "v1" / "deploys")
         .and(warp::post())
         .and(incoming(app))
-        .and_then(|app: App, headers: HeaderMap, query: String, body: bytes::Bytes| {
+        .and_then(|app: App, headers: HeaderMap, query: String, body: Body| {
             let incoming = Incoming { name: hooks::API.to_owned(), rest: String::new(), headers, query, body };
             answer(async move { hooks::receive(&app, incoming).await })
         })
         .boxed()
 }
 
-/// Headers, query and body of a request that brings something. As many bodies as are allowed are in memory at once:
-/// further ones are put off before a byte of them is read.
-fn incoming(app: App) -> impl Filter<Extract = (App, HeaderMap, String, bytes::Bytes), Error = Rejection> + Clone {
-    let read = with(app.clone()).and(warp::body::stream()).and_then(|app: App, stream| async move {
-        let Ok(_slot) = app.bodies.try_acquire() else {
-            return Err(Rejection::from(WebError::Busy {
-                status: StatusCode::TOO_MANY_REQUESTS,
-                code: "too_many_requests",
-                message: "too many requests at once; nothing was taken",
-                retry_after: std::time::Duration::from_secs(1),
-                source: None,
-            }));
-        };
-        body::read(stream).await.map_err(Rejection::from)
-    });
+/// Headers, query and body of a request that brings something. Bodies share so much room: further ones are put off
+/// before a byte of them is read.
+fn incoming(app: App) -> impl Filter<Extract = (App, HeaderMap, String, Body), Error = Rejection> + Clone {
+    let length = warp::header::optional::<u64>("content-length");
+    let read =
+        with(app.clone()).and(length).and(warp::body::stream()).and_then(|app: App, length, stream| async move {
+            body::take(&app.bodies, length, stream).await.map_err(Rejection::from)
+        });
     with(app).and(warp::header::headers_cloned()).and(raw_query()).and(read)
 }
 
@@ -179,7 +176,25 @@ fn api_routes(app: App) -> BoxedFilter<(Response,)> {
     let stream = warp::path!("api" / "v1" / "stream")
         .and(get(&app))
         .and_then(|app: App| answer(async move { stream::open(&app) }));
-    deploys.or(deploy).unify().or(incidents).unify().or(incident).unify().or(blame).unify().or(stream).unify().boxed()
+    let schemas = warp::path!("api" / "v1" / "schemas").and(warp::get()).map(schemas::list);
+    let schema = warp::path!("api" / "v1" / "schemas" / String)
+        .and(warp::get())
+        .and_then(|name: String| answer(async move { schemas::one(&name) }));
+    let schemas = schemas.or(schema).unify();
+    deploys
+        .or(deploy)
+        .unify()
+        .or(schemas)
+        .unify()
+        .or(incidents)
+        .unify()
+        .or(incident)
+        .unify()
+        .or(blame)
+        .unify()
+        .or(stream)
+        .unify()
+        .boxed()
 }
 
 fn page_routes(app: App) -> BoxedFilter<(Response,)> {
@@ -247,6 +262,7 @@ fn route_of(method: &Method, path: &str) -> &'static str {
         ("events", _, None) => "events",
         ("api", Some("annotations"), _) => "annotations",
         ("api", Some("v1"), Some("quarantine")) => "quarantine",
+        ("api", Some("v1"), Some("schemas")) => "schemas",
         ("api", Some("v1"), Some("events" | "cloudevents")) | ("api", Some("v2"), _) | ("1", Some("markers"), _) => {
             "hooks"
         }

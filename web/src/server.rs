@@ -13,11 +13,12 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, error::WebError, routes};
+use crate::{app::App, error::WebError, guard, routes};
 
 /// How long a client may take to send a request's head, on a fresh connection and between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-/// Largest head of a request, in bytes.
+/// Largest head of a request, in bytes: beyond, and beyond four times the headers that are taken, the answer is a bare
+/// 431, below it one with a code (see [`guard::bounded`]).
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Pause after a failed accept: out of file descriptors, usually, which passes when a connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -38,7 +39,12 @@ pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let service = warp::service(routes::routes(app.clone()));
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(4 * guard::MAX_HEADERS);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {

@@ -177,7 +177,7 @@ pub async fn show(app: App, id: String) -> Result<Response, WebError> {
 ///
 /// # Errors
 /// What is wrong with it, by field; 400 when there are too many.
-pub async fn create(app: App, body: bytes::Bytes) -> Result<Response, WebError> {
+pub async fn create(app: App, body: crate::body::Body) -> Result<Response, WebError> {
     let silence = read::<Wanted>(&body)?.into_silence((app.parts.clock)())?;
     let silence = put(&app, silence).await?;
     Ok(warp::reply::with_status(warp::reply::json(&silence), StatusCode::CREATED).into_response())
@@ -187,7 +187,7 @@ pub async fn create(app: App, body: bytes::Bytes) -> Result<Response, WebError> 
 ///
 /// # Errors
 /// [`WebError::NotFound`]; what is wrong, by field.
-pub async fn change(app: App, id: String, body: bytes::Bytes) -> Result<Response, WebError> {
+pub async fn change(app: App, id: String, body: crate::body::Body) -> Result<Response, WebError> {
     let (change, now) = (read::<Change>(&body)?, (app.parts.clock)());
     let mut silence = blocking(&app, move |library| library.silence(&id)).await?;
     if change.until.is_some() || change.lasting.is_some() {
@@ -254,7 +254,7 @@ pub async fn page(app: App, query: Query) -> Result<Response, WebError> {
 ///
 /// # Errors
 /// As [`create`]; 403 for a form that is not ours.
-pub async fn create_form(app: App, body: bytes::Bytes) -> Result<Response, WebError> {
+pub async fn create_form(app: App, body: crate::body::Body) -> Result<Response, WebError> {
     let (form, now) = (Query::default().with_form(&body), (app.parts.clock)());
     app.csrf.check(SUBJECT, form.get("csrf"), now)?;
     let wanted = Wanted {
@@ -274,7 +274,7 @@ pub async fn create_form(app: App, body: bytes::Bytes) -> Result<Response, WebEr
 ///
 /// # Errors
 /// As [`finish`]; 403 for a form that is not ours.
-pub async fn finish_form(app: App, id: String, body: bytes::Bytes) -> Result<Response, WebError> {
+pub async fn finish_form(app: App, id: String, body: crate::body::Body) -> Result<Response, WebError> {
     let form = Query::default().with_form(&body);
     app.csrf.check(SUBJECT, form.get("csrf"), (app.parts.clock)())?;
     ended(&app, id).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deployline_schemas::{Deploy, Incident, UnixMillis, deploy::Status, incident::IncidentState};
+use deployline_schemas::{Deploy, Incident, UnixMillis, deploy::Status, incident::IncidentState, progress::Progress};
 use serde::Serialize;
 
 /// How long after it took effect a deploy counts as watched: most regressions show within it.
@@ -22,6 +22,8 @@ pub enum Word {
     Expected,
     /// Waiting, under way, or just live: cannot tell yet.
     Watching,
+    /// Begun, and its end was never told.
+    Expired,
     /// Nothing has been laid at its door.
     Clear,
     /// Never took effect: failed or canceled.
@@ -62,6 +64,7 @@ impl DeployVerdict {
         }
         let word = match deploy.status {
             Status::Failed | Status::Canceled => Word::Aborted,
+            Status::Queued | Status::Started if deploy.progress(now) == Progress::Expired => Word::Expired,
             Status::Queued | Status::Started => Word::Watching,
             Status::Succeeded if deploy.exposed_at().plus(WATCH) > now => Word::Watching,
             Status::Succeeded => Word::Clear,
@@ -112,6 +115,18 @@ mod tests {
     #[test]
     fn a_runner_up_is_not_accused() {
         check("search-77aa1b2", &[IncidentState::Confirmed], "15:00:00", Word::Clear);
+    }
+
+    #[test]
+    fn a_start_without_an_end_is_watched_until_it_expires() {
+        let mut deploy = fixtures::deploys().remove(0);
+        (deploy.status, deploy.live_at, deploy.finished_at) = (Status::Started, None, None);
+        deploy.exposure.clear();
+        let word = |hours: u64| {
+            let now = deploy.started_at.plus(Duration::from_secs(hours * 3600));
+            DeployVerdict::new(&deploy, &[], now).word
+        };
+        assert_eq!((word(1), word(2)), (Word::Watching, Word::Expired));
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::{
 };
 
 use deployline_bus::BusConfig;
+use deployline_schemas::Secret;
 
 use super::*;
-use crate::{config::Secret, fixtures};
+use crate::fixtures;
 
 /// A receiver on loopback that answers each request with the next of `answers`, the last one for ever,
 /// and hands on what it was sent. An empty answer closes the connection without a word.

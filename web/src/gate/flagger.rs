@@ -71,7 +71,7 @@ impl Hook {
 ///
 /// # Errors
 /// A body that is no such payload; [`WebError::NotFound`] for a deploy that has not come.
-pub async fn post(app: App, query: Query, body: bytes::Bytes) -> Result<Response, WebError> {
+pub async fn post(app: App, query: Query, body: crate::body::Body) -> Result<Response, WebError> {
     let payload: Payload = match body.is_empty() {
         true => Payload::default(),
         false => serde_json::from_slice(&body).map_err(|error| WebError::Refused {

@@ -1,7 +1,7 @@
 //! `/d/{id}`: one deploy.
 
 use deployline_notify::{alert, figures, links};
-use deployline_schemas::{Incident, UnixMillis, deploy::Status};
+use deployline_schemas::{Deploy, Incident, UnixMillis, deploy::Status, progress::Progress};
 use maud::{Markup, html};
 
 use crate::impact::Impacts;
@@ -77,7 +77,9 @@ pub fn deploy(view: &DeployView) -> Markup {
 /// Who, what, where, when, and what came of it, in one sentence.
 fn sentence(view: &DeployView) -> Markup {
     let deploy = &view.row.deploy;
+    let is_expired = deploy.progress(view.now) == Progress::Expired;
     let came = match deploy.status {
+        Status::Queued | Status::Started if is_expired => "began, and its end was never told,",
         Status::Queued => "is queued",
         Status::Started => "is under way",
         Status::Canceled => "was canceled",
@@ -93,7 +95,14 @@ fn sentence(view: &DeployView) -> Markup {
             Some(summary) => { ": " b { (figures::one_line(summary)) } "." }
             None => { "." }
         }
+        @if let Some(skew) = clock_skew(deploy) { " " (skew) }
     }
+}
+
+/// What is told of a sender whose clock runs ahead.
+fn clock_skew(deploy: &Deploy) -> Option<String> {
+    let skew_ms: f64 = deploy.labels.get("clock_skew_ms")?.parse().ok()?;
+    Some(format!("Its sender's clock ran {:.0} s ahead of ours: its times are as it told them.", skew_ms / 1e3))
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ pub fn verdict(verdict: &DeployVerdict) -> Markup {
         Word::Suspected => ("warn", "?", "suspected"),
         Word::Expected => ("calm", "≈", "expected change"),
         Word::Watching => ("watch", "◔", "watching"),
+        Word::Expired => ("calm", "…", "end never told"),
         Word::Clear => ("good", "✓", "nothing found"),
         Word::Aborted => ("calm", "–", "did not go live"),
     };

@@ -71,7 +71,7 @@ fn events(app: &App) -> BoxedFilter<(Response,)> {
 fn asked(app: &App) -> impl Filter<Extract = (App, HeaderMap, Query), Error = Rejection> + Clone + use<> {
     let get = warp::get().and(with(app.clone())).and(warp::header::headers_cloned()).and(query());
     let post = warp::post().and(incoming(app.clone())).and_then(
-        |app: App, headers: HeaderMap, raw: String, body: bytes::Bytes| async move {
+        |app: App, headers: HeaderMap, raw: String, body: Body| async move {
             let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let is_form = content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
             let query = Query::parse(&raw).map_err(Rejection::from)?;

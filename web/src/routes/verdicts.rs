@@ -2,6 +2,8 @@
 
 use deployline_schemas::incident::Opinion;
 
+use warp::http::StatusCode;
+
 use super::*;
 use crate::{csrf, feedback, gate, impact, silences};
 

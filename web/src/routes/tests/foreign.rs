@@ -74,15 +74,60 @@ async fn what_was_refused_is_kept_shown_and_tried_again() {
     assert_eq!((status, &problem["code"]), (422, &json!("missing_field")));
     // One that is understood by now.
     let body = r#"{"id": "d1", "service": "web", "version": "v1", "started_at": 1795442525}"#;
-    let kept = deployline_bus::Record::new("api", body).with_header("path", "api").with_header("source", "api");
+    let of_reason =
+        |record: deployline_bus::Record| record.with_header("reason", "missing_field").with_header("source", "api");
+    let kept = of_reason(deployline_bus::Record::new("api", body)).with_header("path", "api");
     let topic = deployline_schemas::topic::Topic::Quarantine;
     let positions = shop.app.parts.bus.publish(topic, vec![kept]).await.unwrap();
     let redrive = format!("/api/v1/quarantine/{}-{}/redrive", positions[0].partition, positions[0].offset);
     let (status, receipt) = shop.post(&redrive, "application/json", "").await;
     assert_eq!((status, &receipt["deploys"]), (202, &json!(["d1"])));
+    // What a consumer could not read is told of too, and cannot be tried again.
+    let unread = of_reason(deployline_bus::Record::new("catalog", "no json")).with_header("topic", "deploys");
+    let position = &shop.app.parts.bus.publish(topic, vec![unread]).await.unwrap()[0];
+    let position = format!("{}-{}", position.partition, position.offset);
+    assert_eq!(shop.json(&format!("/api/v1/quarantine/{position}")).await.1["path"], "deploys");
+    let redrive = format!("/api/v1/quarantine/{position}/redrive");
+    assert_eq!(shop.post(&redrive, "application/json", "").await.0, 422);
     for position in ["9-9", "0-99999", "x", "0--1"] {
         assert_eq!(shop.json(&format!("/api/v1/quarantine/{position}")).await.0, 404, "{position}");
     }
+}
+
+#[tokio::test]
+async fn a_list_of_one_source_is_not_cut_short_by_another_s() {
+    let shop = Shop::open(WebConfig::default()).await;
+    let refused = |source: &str, n: usize| {
+        let record = deployline_bus::Record::new(source, format!("{n}"));
+        record.with_header("reason", "malformed_body").with_header("source", source).with_header("path", source)
+    };
+    let mut records = vec![refused("flux", 0), refused("flux", 1)];
+    records.extend((0..1200).map(|n| refused("github", n)));
+    let positions = shop.app.parts.bus.publish(deployline_schemas::topic::Topic::Quarantine, records).await.unwrap();
+    let list = |path: &'static str| {
+        let shop = &shop;
+        async move { shop.json(path).await.1["quarantined"].as_array().unwrap().clone() }
+    };
+    let of_flux = list("/api/v1/quarantine?source=flux&limit=1").await;
+    assert_eq!((of_flux.len(), &of_flux[0]["position"]), (1, &json!(format!("0-{}", positions[1].offset))));
+    assert_eq!(list("/api/v1/quarantine?source=flux").await.len(), 2);
+    assert_eq!(list("/api/v1/quarantine?limit=1000").await.len(), 1000);
+    assert_eq!(list("/api/v1/quarantine").await.len(), 50);
+}
+
+#[tokio::test]
+async fn the_schemas_are_served_by_name() {
+    let shop = Shop::open(WebConfig::default()).await;
+    let (status, list) = shop.json("/api/v1/schemas").await;
+    assert_eq!(status, 200);
+    for schema in list["schemas"].as_array().unwrap() {
+        let (status, document) = shop.json(schema["url"].as_str().unwrap()).await;
+        assert_eq!((status, &document["title"]), (200, &schema["title"]));
+        assert_eq!(document["$id"], format!("urn:deployline:schema:{}", schema["name"].as_str().unwrap()));
+    }
+    assert_eq!(shop.json("/api/v1/schemas/deploy-1.json").await.0, 200);
+    let (status, problem) = shop.json("/api/v1/schemas/deploy-9").await;
+    assert_eq!((status, &problem["code"]), (404, &json!("not_found")));
 }
 
 #[tokio::test]
