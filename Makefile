@@ -5,11 +5,12 @@ SEED ?= 7# of the demo's shop
 EVAL ?= ../shared/eval# the labelled scenarios, which are kept outside this repository
 SEEDS ?= 1-24# of the scenarios
 DATA ?= ../shared/data/changepoints# the public sets, tcpd/ and nab/, likewise
+SECONDS ?= 60# of fuzzing
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEPLOYLINE := $(TARGET)/debug/deployline
 
-.PHONY: help demo test check kafka kafka-stop bench eval peers
+.PHONY: help demo test check kafka kafka-stop bench eval peers fuzz
 
 help:
 	@echo 'make demo          a synthetic shop, a bad deploy, its alert and the blame; BUS=kafka, SEED=7'
@@ -18,6 +19,7 @@ help:
 	@echo 'make bench         hook posts a second, hook to graph, a catalog of a million deploys; each against its bar'
 	@echo 'make eval          scores deployline on the labelled scenarios in EVAL and the public sets in DATA; SEEDS=1-24'
 	@echo 'make peers         the same scenarios with Apache Otava, a Kayenta-like judge and the usual practice beside us'
+	@echo 'make fuzz          mutates real input for SECONDS=60 and holds every parser to no panic and memory in proportion'
 	@echo 'make kafka         starts a broker on 127.0.0.1:19092 (or $$KAFKA_PORT) and leaves it running'
 	@echo 'make kafka-stop    stops it'
 
@@ -61,6 +63,12 @@ peers:
 	@scripts/setup eval
 	cargo build --workspace --locked --bin deployline
 	@scripts/eval/run $(DEPLOYLINE) $(EVAL) $(SEEDS) peers
+
+# Another seed each time, which it prints; `make test` tries a bounded number of inputs of one seed.
+fuzz:
+	@scripts/setup demo
+	cargo build --workspace --bins --locked
+	$(TARGET)/debug/fuzz --seconds $(SECONDS)
 
 kafka:
 	@scripts/setup demo kafka

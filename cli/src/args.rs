@@ -279,13 +279,22 @@ pub enum Hook {
         #[arg(long, default_value = "http://127.0.0.1:8128")]
         base_url: String,
     },
-    /// Read a hook's body from standard input and show what it would become.
+    /// Read a hook's body from standard input and show what it would become, and why. No signature is looked for.
     Test {
-        /// The source, as in `github`.
+        /// The source, as in `github`; or, with a configuration, the name of a hook in it.
         source: String,
         /// A header of the request, as in `X-GitHub-Event: deployment`; may be repeated.
         #[arg(short = 'H', long = "header")]
         headers: Vec<String>,
+        /// The query of the request, as in `service=web&environment=production`.
+        #[arg(long, default_value = "")]
+        query: String,
+        /// What follows the hook's own path, as in `1/markers/web`.
+        #[arg(long, default_value = "")]
+        path: String,
+        /// Read it under the rules of this configuration.
+        #[arg(long, env = "DEPLOYLINE_CONFIG")]
+        config: Option<PathBuf>,
     },
 }
 

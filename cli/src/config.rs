@@ -3,14 +3,17 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, anyhow, bail};
-use deployline_bus::BusConfig;
+use deployline_bus::{BusConfig, BusKind};
 use deployline_ingest::{
     aggregation::{AggregationConfig, Rule},
+    announce::AnnounceConfig,
     carbon::CarbonConfig,
     forward::ForwardConfig,
     hooks::{self, HookConfig},
     remote_write::RemoteWriteConfig,
     statsd::StatsdConfig,
+    tail::TailConfig,
+    topics::TopicConfig,
 };
 use deployline_notify::{ChannelConfig, NotifyConfig, RouteConfig};
 use deployline_schemas::signal::{Services, Signal, SignalKind, default_signals};
@@ -36,6 +39,9 @@ pub struct Config {
     pub service: Services,
     pub retention: Vec<RetentionRule>,
     pub hook: Vec<HookConfig>,
+    pub topic: Vec<TopicConfig>,
+    pub tail: Vec<TailConfig>,
+    pub announce: AnnounceConfig,
     pub channel: Vec<ChannelConfig>,
     pub route: Vec<RouteConfig>,
 }
@@ -81,6 +87,21 @@ impl Config {
                 format!("[[hook]]: no source `{}`; `deployline hook list` names them all", hook.source)
             })?;
         }
+        self.announce.check()?;
+        self.tail.iter().try_for_each(TailConfig::check)?;
+        for topic in &self.topic {
+            if self.bus.kind != BusKind::Kafka {
+                bail!(
+                    "[[topic]]: topics of others are read from the cluster of the bus: set kind = \"kafka\" under [bus]"
+                );
+            }
+            if topic.names.is_empty() {
+                bail!("[[topic]]: `names` names no topic");
+            }
+            topic.inner(&self.hook).with_context(|| {
+                format!("[[topic]]: no hook `{}`; `deployline hook list` names them all", topic.hook)
+            })?;
+        }
         for signal in &self.signal {
             let name = &signal.name;
             let patterns = std::iter::once(&signal.series).chain(&signal.per);
@@ -100,9 +121,14 @@ impl Config {
         rules.collect::<Result<_, _>>().context("[[aggregation]]")
     }
 
+    /// The configuration as it is written, its secrets not looked for.
+    pub fn stated(file: Option<&Path>) -> anyhow::Result<Self> {
+        Value::Table(table(file)?).try_into().map_err(explain)
+    }
+
     /// The configuration in force as TOML, secrets masked.
     pub fn show(file: Option<&Path>) -> anyhow::Result<String> {
-        let mut stated: Config = Value::Table(table(file)?).try_into().map_err(explain)?;
+        let mut stated = Self::stated(file)?;
         if stated.signal.is_empty() {
             stated.signal = default_signals();
         }
@@ -198,8 +224,21 @@ fn mask_value(value: &mut Value, secret: bool) {
 
 /// Says on which line a mistake stands, and which key was probably meant.
 fn place(text: &str, error: toml::de::Error) -> String {
+    if let Some((line, section)) = lone_brackets(text) {
+        return format!("line {line}: there may be several of `{section}`: write [[{section}]] instead of [{section}]");
+    }
     let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     format!("line {line}: {}", nearest(error.message()))
+}
+
+/// The line of a `[section]` of which there may be several, and which is written with double brackets.
+fn lone_brackets(text: &str) -> Option<(usize, &'static str)> {
+    const LISTS: [&str; 7] = ["signal", "retention", "hook", "topic", "tail", "channel", "route"];
+    let section = |line: &str| {
+        let name = line.trim().strip_prefix('[')?.split(']').next()?.trim();
+        LISTS.into_iter().find(|list| *list == name)
+    };
+    text.lines().enumerate().find_map(|(index, line)| Some((index + 1, section(line)?)))
 }
 
 fn explain(error: toml::de::Error) -> anyhow::Error {
@@ -233,6 +272,10 @@ mod tests {
             "line 3: unknown key `base_ulr`, did you mean `base_url`?"
         );
         assert!(mistake("[wbe]\n").contains("did you mean `web`?"));
+        assert_eq!(
+            mistake("[web]\n\n[channel]\nname = \"push\"\n"),
+            "line 3: there may be several of `channel`: write [[channel]] instead of [channel]"
+        );
     }
 
     #[test]
@@ -240,6 +283,11 @@ mod tests {
         for (toml, expected) in [
             ("[[hook]]\nsource = \"githubb\"", "no source `githubb`"),
             ("[[route]]\nto = [\"pusch\"]", "names channel `pusch`"),
+            ("[[topic]]\nnames = [\"cd.events\"]", "set kind = \"kafka\" under [bus]"),
+            ("[bus]\nkind = \"kafka\"\n[[topic]]\nnames = []", "`names` names no topic"),
+            ("[bus]\nkind = \"kafka\"\n[[topic]]\nnames = [\"a\"]\nhook = \"ci\"", "no hook `ci`"),
+            ("[[tail]]\npath = \"/l\"\nsource = \"capistrano\"", "`service` is needed"),
+            ("[announce]\nseries = [\"deploys.*\"]", "does not say {service}"),
             ("[[signal]]\nname = \"e\"\nkind = \"ratio\"\nseries = \"{service}.e\"", "needs `per`"),
             ("[[signal]]\nname = \"e\"\nkind = \"count\"\nseries = \"{servce}.e\"", "does not say {service}"),
         ] {

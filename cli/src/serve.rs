@@ -7,6 +7,7 @@ use deployline_bus::Bus;
 use deployline_correlate::{Settings, live::Live};
 use deployline_ingest::{
     aggregation::{self, Aggregating},
+    announce::{self, Announcer},
     carbon,
     door::Door,
     forward::{self, Forwarding},
@@ -14,6 +15,8 @@ use deployline_ingest::{
     sink::Sink,
     spool::{DEFAULT_SPOOL_BYTES, Spool},
     statsd,
+    tail::{self, TailConfig},
+    topics,
 };
 use deployline_notify::Notifier;
 use deployline_schemas::time::{Clock, wall_clock};
@@ -96,6 +99,9 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
         service,
         retention,
         hook,
+        topic,
+        tail,
+        announce,
         channel,
         route,
     } = config;
@@ -116,7 +122,10 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
     // A message that is out has an outcome that must be noted, and a request its answer.
     let slowest_channel = channel.iter().map(deployline_notify::ChannelConfig::timeout).max().unwrap_or_default();
     let drain = DRAIN + web.drain_timeout().max(slowest_channel);
-    let door = Door::new(bus.clone(), hook, open_door, Some(spool.clone()));
+    let inner = topic.iter().filter_map(|topic| topic.inner(&hook)).flatten();
+    let inner = inner.chain(tail.iter().map(TailConfig::inner)).collect();
+    let door = Door::new(bus.clone(), hook, open_door, Some(spool.clone())).with_inner(inner);
+    let (announcer, announced) = Announcer::new(&announce)?;
     let (changes, _) = broadcast::channel(CHANGES);
 
     let (mut receivers, mut workers) = (JoinSet::new(), JoinSet::new());
@@ -151,13 +160,15 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
             Ok(())
         });
     }
-    let server = statsd::Server::bind(&statsd, Arc::clone(&sink), Arc::clone(&clock))?;
+    let announcing = Some(announcer.clone());
+    let server = statsd::Server::bind_announcing(&statsd, Arc::clone(&sink), Arc::clone(&clock), announcing)?;
     let statsd_address = server.udp_address();
     let statsd_observer = server.observer();
     let stopping = stop.clone();
     receivers.spawn(async move { server.run(stopping).await.context("StatsD") });
     let samples = Arc::new(remote_write::Intake::new(&remote_write_config, Arc::clone(&sink)));
-    let server = carbon::Server::bind(&carbon, sink, Arc::clone(&clock), stop.clone())?;
+    let server =
+        carbon::Server::bind_announcing(&carbon, sink, Arc::clone(&clock), stop.clone(), Some(announcer.clone()))?;
     let carbon_address = server.line_address();
     let carbon_observer = server.observer();
     receivers.spawn(async move { server.run().await.context("Graphite in") });
@@ -181,6 +192,24 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
         let (bus, stop) = (bus.clone(), stop_workers.clone());
         workers.spawn(async move {
             spool.drain(&bus, stop).await;
+            Ok(())
+        });
+    }
+    for topic in topic {
+        let (bus, door, clock, stop) = (bus.clone(), door.clone(), Arc::clone(&clock), stop.clone());
+        receivers.spawn(async move { topics::run(bus, door, topic, clock, stop).await.context("topics of others") });
+    }
+    for tail in tail {
+        let (door, data, stop) = (door.clone(), data.clone(), stop.clone());
+        receivers.spawn(async move {
+            tail::run(tail, door, data, stop).await;
+            Ok(())
+        });
+    }
+    {
+        let (door, stop) = (door.clone(), stop_workers.clone());
+        workers.spawn(async move {
+            announce::run(announced, door, stop).await;
             Ok(())
         });
     }

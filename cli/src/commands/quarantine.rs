@@ -1,20 +1,10 @@
 //! `quarantine`: what hooks brought and could not be understood.
 
 use anyhow::Context;
-use serde::Deserialize;
+use deployline_schemas::quarantine::{Entry, Whole};
 use serde_json::{Value, json};
 
 use crate::{args::Quarantine, client::Client};
-
-/// What the list tells of one.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    position: String,
-    quarantined_at: String,
-    source: String,
-    problem: String,
-    body_bytes: usize,
-}
 
 /// Carries out one of the verbs.
 pub fn run(verb: &Quarantine) -> anyhow::Result<()> {
@@ -45,12 +35,13 @@ pub fn run(verb: &Quarantine) -> anyhow::Result<()> {
                 println!("{answer}");
                 return Ok(());
             }
-            let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-            println!("{}  {}  {}: {}", text("quarantined_at"), text("path"), text("reason"), text("problem"));
-            for header in answer["headers"].as_array().into_iter().flatten() {
-                println!("{}: {}", header[0].as_str().unwrap_or_default(), header[1].as_str().unwrap_or_default());
+            let Whole { entry, headers, body } =
+                serde_json::from_value(answer).context("the server's answer is not what this version expects")?;
+            println!("{}  {}  {}: {}", entry.quarantined_at, entry.path, entry.reason, entry.problem);
+            for (name, value) in headers {
+                println!("{name}: {value}");
             }
-            println!("\n{}", text("body"));
+            println!("\n{body}");
             Ok(())
         }
         Quarantine::Redrive { server, positions } => redrive(&Client::new(server), positions),
