@@ -1,5 +1,7 @@
 //! What was refused and kept, as the API and the command line tell of it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::UnixMillis;
@@ -35,6 +37,9 @@ pub struct Whole {
     pub entry: Entry,
     /// Its headers but those that could be secret, in order.
     pub headers: Vec<(String, String)>,
+    /// Where it was read from, if it did not come over HTTP: `topic`, `partition`, `offset`, as far as there are such.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub origin: BTreeMap<String, String>,
     /// The body as text; what is no UTF-8 in it is replaced.
     pub body: String,
 }

@@ -174,6 +174,11 @@ impl Server {
         self.wait_until_ready()
     }
 
+    /// The folder that it runs in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The folder that holds everything it keeps.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")

@@ -64,7 +64,7 @@ fn what_cannot_be_taken_is_refused_with_a_code_and_the_process_lives() {
     refused(&server, &sound.body, None, 401, "signature_missing");
     refused(&server, cut, Some(signed(cut)), 400, "malformed_body");
     refused(&server, b"\xff\xfe", Some(signed(b"\xff\xfe")), 400, "malformed_body");
-    refused(&server, &deep, Some(signed(&deep)), 400, "malformed_body");
+    refused(&server, &deep, Some(signed(&deep)), 400, "nested_too_deep");
     refused(&server, &without_sha, Some(signed(&without_sha)), 422, "missing_field");
     refused(&server, &huge, Some(signed(&huge)), 413, "body_too_large");
     let unknown = server.post("/hooks/teletype", &[], b"{}").unwrap();

@@ -34,7 +34,7 @@ fn entry(delivered: &Delivered) -> Option<(Entry, Quarantined)> {
         position: format!("{}-{}", delivered.position.partition, delivered.position.offset),
         quarantined_at: delivered.appended_at,
         source: kept.source.clone(),
-        path: kept.path.clone().or_else(|| kept.topic.clone()).unwrap_or_default(),
+        path: kept.path.clone().or_else(|| kept.origin.get("topic").cloned()).unwrap_or_default(),
         reason: kept.reason.clone(),
         problem: kept.problem.clone(),
         body_bytes: kept.cut_from_bytes.unwrap_or(kept.request.body.len()),
@@ -94,7 +94,7 @@ pub async fn show(app: App, position: String) -> Result<Response, WebError> {
     let delivered = at(&app, &position).await?;
     let (entry, kept) = entry(&delivered).ok_or_else(|| missing(position))?;
     let body = String::from_utf8_lossy(&kept.request.body).into_owned();
-    Ok(warp::reply::json(&Whole { entry, headers: kept.request.headers, body }).into_response())
+    Ok(warp::reply::json(&Whole { entry, headers: kept.request.headers, origin: kept.origin, body }).into_response())
 }
 
 /// `POST /api/v1/quarantine/{position}/redrive`: tries it again under the configuration of now, and answers 202 with the

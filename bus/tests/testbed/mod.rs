@@ -40,6 +40,12 @@ impl Testbed {
         Self { config: BusConfig { prefix, timeout: Duration::from_secs(20), ..config }, dir }
     }
 
+    /// What the names of its topics begin with.
+    #[allow(dead_code, reason = "one of the test files has no need of it")]
+    pub fn prefix(&self) -> &str {
+        &self.config.prefix
+    }
+
     /// Opens it with one partition for each topic.
     pub async fn open(&self) -> Bus {
         self.open_partitioned(1).await

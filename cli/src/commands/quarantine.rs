@@ -35,10 +35,10 @@ pub fn run(verb: &Quarantine) -> anyhow::Result<()> {
                 println!("{answer}");
                 return Ok(());
             }
-            let Whole { entry, headers, body } =
+            let Whole { entry, headers, origin, body } =
                 serde_json::from_value(answer).context("the server's answer is not what this version expects")?;
             println!("{}  {}  {}: {}", entry.quarantined_at, entry.path, entry.reason, entry.problem);
-            for (name, value) in headers {
+            for (name, value) in origin.into_iter().chain(headers) {
                 println!("{name}: {value}");
             }
             println!("\n{body}");

@@ -1,5 +1,7 @@
 //! A refused request as a record, and back.
 
+use std::collections::BTreeMap;
+
 use deployline_bus::Record;
 use deployline_schemas::UnixMillis;
 
@@ -23,8 +25,8 @@ pub struct Quarantined {
     /// The part of the URL below `/hooks/`; `None` for a record of a topic that no hook brought, which cannot be tried
     /// again.
     pub path: Option<String>,
-    /// The topic that it was read from, where it did not come over HTTP.
-    pub topic: Option<String>,
+    /// Where it was read from, if it did not come over HTTP: `topic`, `partition` and `offset`.
+    pub origin: BTreeMap<String, String>,
     /// The code of the refusal.
     pub reason: String,
     /// The refusal in a sentence.
@@ -64,7 +66,9 @@ impl Quarantined {
     pub fn from_record(record: &Record) -> Result<Self, DoorError> {
         let header = |name: &str| record.header(name).unwrap_or_default().to_owned();
         record.header("reason").ok_or_else(|| HookError::missing("reason"))?;
-        let (path, topic) = (record.header("path").map(str::to_owned), record.header("topic").map(str::to_owned));
+        let path = record.header("path").map(str::to_owned);
+        let origin = ["topic", "partition", "offset"].into_iter();
+        let origin = origin.filter_map(|name| Some((name.to_owned(), record.header(name)?.to_owned()))).collect();
         let cut_from_bytes = record.header("cut_from_bytes").and_then(|length| length.parse().ok());
         let http = record.headers.iter().filter_map(|(name, value)| Some((name.strip_prefix(HTTP)?, value)));
         let request = HookRequest {
@@ -77,7 +81,7 @@ impl Quarantined {
             n_known_lines: 0,
         };
         let (source, reason, problem) = (header("source"), header("reason"), header("problem"));
-        Ok(Self { source, path, topic, reason, problem, request, cut_from_bytes })
+        Ok(Self { source, path, origin, reason, problem, request, cut_from_bytes })
     }
 }
 
