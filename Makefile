@@ -10,13 +10,14 @@ SECONDS ?= 60# of fuzzing
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEPLOYLINE := $(TARGET)/debug/deployline
 
-.PHONY: help demo test check kafka kafka-stop bench eval peers fuzz
+.PHONY: help demo test check kafka kafka-stop bench bench-statsd eval peers fuzz
 
 help:
 	@echo 'make demo          a synthetic shop, a bad deploy, its alert and the blame; BUS=kafka, SEED=7'
 	@echo 'make test          sets up all that the tests need, and runs every check and test'
 	@echo 'make check         formatting, lints, documentation, licences and the arrows between the crates'
 	@echo 'make bench         hook posts a second, hook to graph, a catalog of a million deploys; each against its bar'
+	@echo 'make bench-statsd  what a StatsD metric costs beside the original and collectd, and how many are lost'
 	@echo 'make eval          scores deployline on the labelled scenarios in EVAL and the public sets in DATA; SEEDS=1-24'
 	@echo 'make peers         the same scenarios with Apache Otava, a Kayenta-like judge and the usual practice beside us'
 	@echo 'make fuzz          mutates real input for SECONDS=60 and holds every parser to no panic and memory in proportion'
@@ -53,6 +54,11 @@ bench:
 	@scripts/setup demo kafka
 	cargo build --release --workspace --bins --locked
 	scripts/with-kafka sh -c 'failed=0; for one in latency posts rebuild; do $(TARGET)/release/$$one || failed=1; done; exit $$failed'
+
+bench-statsd:
+	@scripts/setup test
+	cargo build --release --workspace --bins --locked
+	$(TARGET)/release/statsd
 
 eval:
 	@scripts/setup eval
