@@ -21,5 +21,5 @@ mod source;
 mod federation;
 
 pub use config::{SourceConfig, SourceKind};
-pub use federation::Federation;
+pub use federation::{Federation, MAX_SOURCES};
 pub use source::SourceStats;
