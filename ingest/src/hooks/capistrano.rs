@@ -48,7 +48,13 @@ after  "deploy:finished", "deployline:finished"
 after  "deploy:failed",   "deployline:failed"
 after  "deploy:finishing_rollback", "deployline:reverted"
 
-# or send the log that Capistrano keeps:
+# or let Deployline follow the log that Capistrano keeps. In deployline.toml on the same host:
+[[tail]]
+path    = "/var/www/web/revisions.log"
+source  = "capistrano"
+service = "web"
+
+# or send that log from another host:
 tail -n 0 -F /var/www/web/revisions.log | while IFS= read -r line; do
   printf '%s\n' "$line" | curl -sS --retry 5 -H "X-Deployline-Token: $DEPLOYLINE_TOKEN" \
     --data-binary @- '{base_url}/hooks/capistrano?service=web&environment=production'

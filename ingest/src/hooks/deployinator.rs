@@ -23,7 +23,12 @@ use super::{
 };
 
 pub(super) const SETUP: &str = r##"
-# Either send what Deployinator logs; it stays as it is:
+# Either let Deployline follow Deployinator's log; it stays as it is. In deployline.toml on the same host:
+[[tail]]
+path   = "/path/to/deployinator.log"
+source = "deployinator"
+
+# or send what it logs from another host to {base_url}/hooks/deployinator:
 tail -n 0 -F /path/to/deployinator.log | while IFS= read -r line; do
   printf '%s\n' "$line" | curl -sS --retry 5 -H "X-Deployline-Token: $DEPLOYLINE_TOKEN" \
     --data-binary @- {base_url}/hooks/deployinator
