@@ -13,7 +13,7 @@ use deployline_schemas::{
 use super::{
     HookConfig, HookError, HookRequest,
     arrival::dated,
-    event::{Parsed, digest, foreign},
+    event::{Parsed, commit, digest, foreign},
     json::{Json, document},
     repository::full_name,
     tags::{self, deploy_word},
@@ -66,6 +66,7 @@ fn dora(attributes: Json<'_>) -> Result<DeployEvent, HookError> {
         service,
         environment: attributes.text("env"),
         version: attributes.first(&["version", "git.commit_sha"]),
+        commits: attributes.text("git.commit_sha").map(|id| commit(&id, None, None, None)).into_iter().collect(),
         // The call is made when the deploy is through, so that one without an end has ended all the same.
         status: Some(if is_failed { Status::Failed } else { Status::Succeeded }),
         started_at,

@@ -69,7 +69,15 @@ pub(super) fn parse(request: &HookRequest, _: &HookConfig) -> Result<Parsed, Hoo
     if HARMLESS.contains(&verb.as_str()) {
         return Ok(Parsed::ignored(format!("`{verb}` changes no visitor's variation")));
     }
-    let project = json.first(&["project.key", "_project.key"]).unwrap_or_else(|| "launchdarkly".to_owned());
+    // Older payloads tell project and environment in the resource alone: `proj/web:env/production:flag/new-cart`.
+    let resource = json.first(&["accesses.0.resource", "target.resources.0"]).unwrap_or_default();
+    let named = |kind: &str| {
+        let part = resource.split(':').find_map(|part| part.strip_prefix(kind))?;
+        let key = part.split(';').next().unwrap_or_default();
+        (!key.is_empty() && key != "*").then(|| key.to_owned())
+    };
+    let project = json.first(&["project.key", "_project.key"]).or_else(|| named("proj/"));
+    let project = project.unwrap_or_else(|| "launchdarkly".to_owned());
     let tagged = json.items("tags").filter_map(|tag| tag.0.as_str()).find_map(|tag| tag.strip_prefix("service:"));
     let at = json.first_time(&["timestamp.milliseconds", "timestamp.rfc3339", "date"])?;
     let page = json.text("_links.site.href");
@@ -78,7 +86,7 @@ pub(super) fn parse(request: &HookRequest, _: &HookConfig) -> Result<Parsed, Hoo
         id: Some(format!("launchdarkly:{}", json.required("_id")?)),
         service: tagged.map_or(project, |service| service.trim().to_owned()),
         // `~` stands for all environments.
-        environment: json.text("project.environment.key").filter(|key| key != "~"),
+        environment: json.text("project.environment.key").filter(|key| key != "~").or_else(|| named("env/")),
         kind: Kind::Flag,
         status: Some(Status::Succeeded),
         started_at: at,
@@ -88,7 +96,7 @@ pub(super) fn parse(request: &HookRequest, _: &HookConfig) -> Result<Parsed, Hoo
         title: json.first(&["title.plainText", "name"]),
         url: page.map(|page| if page.starts_with('/') { format!("{base}{page}") } else { page }),
         labels: [
-            (kind, json.first(&["key", "name"]).unwrap_or_default()),
+            (kind, json.text("key").or_else(|| named("flag/")).or_else(|| json.text("name")).unwrap_or_default()),
             ("verb".to_owned(), verb),
             ("comment".to_owned(), json.text("comment").unwrap_or_default()),
         ]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     HookConfig, HookError, HookRequest,
     arrival::dated,
-    event::{Parsed, digest, foreign},
+    event::{Parsed, commit, digest, foreign},
     json::{Json, document},
     repository::full_name,
 };
@@ -80,6 +80,11 @@ pub(super) fn parse(request: &HookRequest, config: &HookConfig) -> Result<Parsed
         title: facts.first(&["description", "shortDescription", "changelog"]),
         url: facts.first(&["deepLink", "deep_link"]),
         repository: facts.str("repository").and_then(full_name),
+        commits: facts
+            .first(&["commit", "categoryAndTypeData.categoryFields.deployment.commit"])
+            .map(|id| commit(&id, None, None, None))
+            .into_iter()
+            .collect(),
         ..DeployEvent::default()
     };
     for (label, paths) in [

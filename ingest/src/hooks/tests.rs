@@ -294,3 +294,33 @@ proptest! {
         }
     }
 }
+
+/// What a body becomes, as its key, version and first commit.
+#[track_caller]
+fn read_as(source: &str, path: &str, body: serde_json::Value) -> Deploy {
+    let request = HookRequest { path: path.to_owned(), ..HookRequest::new(body.to_string(), NOW) };
+    deploys(receive(&request, &HookConfig::of(source))).remove(0)
+}
+
+#[test]
+fn launchdarkly_s_older_payloads_tell_project_and_environment_by_their_resource() {
+    let body = json!({
+        "_id": "5", "kind": "flag", "name": "New cart", "date": 1_693_491_974_000_i64,
+        "accesses": [{ "action": "updateOn", "resource": "proj/web;shop:env/staging;eu:flag/new-cart" }],
+    });
+    let deploy = read_as("launchdarkly", "", body);
+    assert_eq!((deploy.key().as_str(), deploy.labels["flag"].as_str()), ("web/staging", "new-cart"));
+}
+
+#[test]
+fn a_commit_beside_a_version_is_kept() {
+    let attributes = json!({ "attributes": {
+        "service": "web", "version": "v1", "started_at": 1_693_491_974_000_000_000_i64,
+        "git": { "commit_sha": "66adc93", "repository_url": "https://github.com/o/r" },
+    }});
+    let deploy = read_as("datadog", "api/v2/dora/deployment", json!({ "data": attributes }));
+    assert_eq!((deploy.version.as_deref(), deploy.commits[0].id.as_str()), (Some("v1"), "66adc93"));
+    let query = r#"mutation { changeTrackingCreateDeployment(deployment: {version: "0.0.1", entityGuid: "E", commit: "abc"}) { entityGuid } }"#;
+    let deploy = read_as("newrelic", "", json!({ "query": query }));
+    assert_eq!((deploy.version.as_deref(), deploy.commits[0].id.as_str()), (Some("0.0.1"), "abc"));
+}
