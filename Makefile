@@ -6,11 +6,12 @@ EVAL ?= ../shared/eval# the labelled scenarios, which are kept outside this repo
 SEEDS ?= 1-24# of the scenarios
 DATA ?= ../shared/data/changepoints# the public sets, tcpd/ and nab/, likewise
 SECONDS ?= 60# of fuzzing
+BACKGROUNDS ?= $(wildcard $(EVAL)/../data/backgrounds/*)# recordings that shape the latencies of `make placebo`
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEPLOYLINE := $(TARGET)/debug/deployline
 
-.PHONY: help demo test check kafka kafka-stop bench bench-statsd eval peers fuzz
+.PHONY: help demo test check kafka kafka-stop bench bench-statsd eval peers fuzz placebo
 
 help:
 	@echo 'make demo          a synthetic shop, a bad deploy, its alert and the blame; BUS=kafka, SEED=7'
@@ -21,6 +22,7 @@ help:
 	@echo 'make eval          scores deployline on the labelled scenarios in EVAL and the public sets in DATA; SEEDS=1-24'
 	@echo 'make peers         the same scenarios with Apache Otava, a Kayenta-like judge and the usual practice beside us'
 	@echo 'make fuzz          mutates real input for SECONDS=60 and holds every parser to no panic and memory in proportion'
+	@echo 'make placebo       counts the alarms over deploys that did nothing, on every background; SEEDS=1-21'
 	@echo 'make kafka         starts a broker on 127.0.0.1:19092 (or $$KAFKA_PORT) and leaves it running'
 	@echo 'make kafka-stop    stops it'
 
@@ -75,6 +77,13 @@ fuzz:
 	@scripts/setup demo
 	cargo build --workspace --bins --locked
 	$(TARGET)/debug/fuzz --seconds $(SECONDS)
+
+placebo:
+	@scripts/setup eval
+	cargo build --workspace --locked --bin deployline
+	@for background in '' $(BACKGROUNDS); do \
+	  .cache/venv/bin/python scripts/placebo.py --eval $(EVAL) --seeds $(SEEDS) $${background:+--background $$background} -- $(DEPLOYLINE) replay || exit 1; \
+	done
 
 kafka:
 	@scripts/setup demo kafka

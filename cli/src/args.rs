@@ -37,8 +37,20 @@ pub enum Command {
     Blame(Blame),
     /// List deploys with their verdicts.
     Deploys(List),
-    /// List incidents, newest first.
-    Incidents(List),
+    /// List incidents, newest first, or say what you think of one.
+    Incidents(Incidents),
+    /// Show everything that one deploy moved, up or down.
+    Impact(Impact),
+    /// Wait until a deploy is known to be fine: exit 0 fine, 2 regressed, 3 cannot tell, 1 error.
+    Gate(Gate),
+    /// Tell nobody of some incidents for a while.
+    #[command(subcommand)]
+    Silence(Silence),
+    /// Try the channels out, or show what they would be told.
+    #[command(subcommand)]
+    Notify(Notify),
+    /// Say what is watched and what is not, how often quiet moments would raise an alarm, and what needs attention.
+    Doctor(Doctor),
     /// Draw a series with the deploys on it, as PNG or SVG.
     Graph(Graph),
     /// Tell where a series changed its ways: when, with a band, and whether by a step, a ramp or a spike.
@@ -205,7 +217,7 @@ pub struct Blame {
     pub at: Option<String>,
 }
 
-/// Arguments of `deploys` and `incidents`.
+/// Arguments of `deploys`, and of `incidents` without a verb.
 #[derive(Debug, ClapArgs)]
 pub struct List {
     #[command(flatten)]
@@ -219,6 +231,156 @@ pub struct List {
     /// At most so many.
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
+}
+
+/// Arguments and verbs of `incidents`.
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Incidents {
+    #[command(flatten)]
+    pub list: List,
+    #[command(subcommand)]
+    pub verb: Option<IncidentVerb>,
+}
+
+/// Verbs of `incidents`.
+#[derive(Debug, Subcommand)]
+pub enum IncidentVerb {
+    /// Show one with its numbers, its suspects and their evidence.
+    Show {
+        #[command(flatten)]
+        server: Server,
+        /// Its id.
+        id: String,
+    },
+    /// Say that you know of it; it stays open.
+    Ack(Said),
+    /// Say that it was meant: nobody is told of it any more.
+    Expected(Said),
+    /// Say that the verdict is wrong: later ones learn from it.
+    Wrong(Said),
+}
+
+/// What somebody says of an incident.
+#[derive(Debug, ClapArgs)]
+pub struct Said {
+    #[command(flatten)]
+    pub server: Server,
+    /// The incident's id.
+    pub id: String,
+    /// Who says it.
+    #[arg(long, env = "USER")]
+    pub by: Option<String>,
+    /// Why.
+    #[arg(long)]
+    pub note: Option<String>,
+}
+
+/// Arguments of `impact`.
+#[derive(Debug, ClapArgs)]
+pub struct Impact {
+    #[command(flatten)]
+    pub server: Server,
+    /// The deploy's id.
+    pub deploy: String,
+    /// Only on this service's signals.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// Also what did not move.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Arguments of `gate`.
+#[derive(Debug, ClapArgs)]
+pub struct Gate {
+    #[command(flatten)]
+    pub server: Server,
+    /// The deploy: its id, or SERVICE@VERSION.
+    pub deploy: String,
+    /// How long it is watched once it is live: 60s to 60m.
+    #[arg(long = "for", value_name = "TIME", default_value = "10m")]
+    pub watch: String,
+    /// How long to wait beyond that: for the deploy to be heard of, and to go live.
+    #[arg(long, value_name = "TIME", default_value = "15m")]
+    pub patience: String,
+}
+
+/// Verbs of `silence`.
+#[derive(Debug, Subcommand)]
+pub enum Silence {
+    /// Begin one.
+    Add {
+        #[command(flatten)]
+        server: Server,
+        /// Incidents of this service; `*` stands for any run of characters.
+        #[arg(long)]
+        service: Option<String>,
+        /// Incidents in this environment, likewise.
+        #[arg(long)]
+        environment: Option<String>,
+        /// Incidents that are laid to this deploy.
+        #[arg(long)]
+        deploy: Option<String>,
+        /// For how long: 30m, 2h, at most 30d.
+        #[arg(long = "for", value_name = "TIME", default_value = "30m")]
+        lasting: String,
+        /// Who wants it.
+        #[arg(long, env = "USER")]
+        by: Option<String>,
+        /// Why.
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// List those that hold or will.
+    List {
+        #[command(flatten)]
+        server: Server,
+        /// Those that are over as well.
+        #[arg(long)]
+        all: bool,
+    },
+    /// End one now.
+    End {
+        #[command(flatten)]
+        server: Server,
+        /// Its id.
+        id: String,
+    },
+}
+
+/// Verbs of `notify`.
+#[derive(Debug, Subcommand)]
+pub enum Notify {
+    /// Send every channel of a configuration a message that says it is a test.
+    Test {
+        /// The configuration.
+        #[arg(long, env = "DEPLOYLINE_CONFIG", default_value = "deployline.toml")]
+        config: PathBuf,
+        /// Only this channel.
+        #[arg(long)]
+        channel: Option<String>,
+    },
+    /// Show what would be said of an incident, in chat and to each kind of channel with --json.
+    Preview {
+        #[command(flatten)]
+        server: Server,
+        /// The incident's id.
+        id: String,
+    },
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, ClapArgs)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub server: Server,
+    /// How many pretend deploys are laid into quiet moments; 0 for none.
+    #[arg(long, default_value_t = 200)]
+    pub placebos: usize,
+    /// Lays them elsewhere.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
 }
 
 /// Arguments of `graph`.
@@ -261,6 +423,9 @@ pub struct Replay {
     /// Graphite lines, plain or gzipped.
     #[arg(long)]
     pub series: PathBuf,
+    /// What a shop's verdicts have taught, as `deployline doctor --json` shows it under `learned`.
+    #[arg(long, value_name = "FILE")]
+    pub learned: Option<PathBuf>,
     /// The folder that alerts.jsonl and incidents.jsonl are written into.
     #[arg(long)]
     pub out: PathBuf,

@@ -48,6 +48,11 @@ impl Client {
         Self { agent: config.into(), base: server.url.trim_end_matches('/').to_owned(), token: server.token.clone() }
     }
 
+    /// The server's address, without a final slash.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The bytes that `path?query` answers.
     pub fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Vec<u8>> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
@@ -72,6 +77,15 @@ impl Client {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         self.answer(request.send(serde_json::to_vec(body)?))
+    }
+
+    /// Asks for a path to be deleted; returns the answer's bytes.
+    pub fn delete(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        self.answer(request.call())
     }
 
     /// Posts JSON as another system's hook does: with its headers, and without the token.

@@ -308,6 +308,7 @@ impl Inquiry<'_> {
                 None => Some(1),
             };
             let (Some(hops), Some(exposure)) = (hops, Exposure::at(deploy, known_at)) else { continue };
+            let exposure = exposure.knowing(&self.question.settings.learned);
             let mass: f64 = ages
                 .iter()
                 .map(|at| {

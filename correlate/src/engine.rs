@@ -19,6 +19,7 @@ use crate::{
     grid::{self, AGES, Glance, PerAge},
     incidents::{Book, Opening},
     lag::{self, Exposure},
+    learned::Learned,
     level::{Scale, Usual},
     normal::LogSum,
     recovery::{self, Proof},
@@ -136,6 +137,11 @@ impl Engine {
     /// The settings it was made with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Takes what the shop's own verdicts have taught, from the next bin on.
+    pub fn learn(&mut self, learned: Learned) {
+        self.settings.learned = learned;
     }
 
     /// Takes a deploy, or news of one. What lies in the future of the moment that is judged is not looked at.
@@ -370,8 +376,11 @@ impl Engine {
     ) {
         let moment = Moment { end, bin_s: self.settings.bin_s };
         let horizon = now.minus(std::time::Duration::from_secs((lag::RUNNING_S + 600) as u64));
-        let exposures: Vec<Exposure<'_>> =
-            deploys.range((horizon, String::new())..).filter_map(|(_, deploy)| Exposure::at(deploy, now)).collect();
+        let exposures: Vec<Exposure<'_>> = deploys
+            .range((horizon, String::new())..)
+            .filter_map(|(_, deploy)| Exposure::at(deploy, now))
+            .map(|exposure| exposure.knowing(&self.settings.learned))
+            .collect();
         // Which deploys reach which services.
         let mut reached: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
         let mut origins = Vec::new();
@@ -612,7 +621,7 @@ impl Engine {
                     return false;
                 }
                 let mut suspects = self.suspects(posterior, candidates, &first.onsets, end);
-                calibrate(&mut suspects, age);
+                calibrate(&mut suspects, age, &self.settings.learned);
                 let suspicion = self.suspicions.confirm(&deploy.id);
                 let opening = Opening {
                     suspicion,
@@ -635,7 +644,7 @@ impl Engine {
                 }
                 let deploy = candidates[index].exposure.deploy();
                 let mut suspects = self.suspects(posterior, candidates, &first.onsets, end);
-                calibrate(&mut suspects, age);
+                calibrate(&mut suspects, age, &self.settings.learned);
                 let suspected = Suspected {
                     deploy_id: deploy.id.clone(),
                     service: self.watched[place].name.clone(),
@@ -889,10 +898,11 @@ impl Engine {
 }
 
 /// Brings the leader's probability to what it has been worth, and the others' to what that leaves.
-fn calibrate(suspects: &mut [Suspect], age: usize) {
+fn calibrate(suspects: &mut [Suspect], age: usize, learned: &Learned) {
     let Some((leader, others)) = suspects.split_first_mut() else { return };
     let before = leader.probability;
-    leader.probability = calibrated(before, age);
+    let told = calibrated(before, age);
+    leader.probability = learned.calibration.map_or(told, |platt| platt.apply(told));
     if before < 1.0 {
         let share = (1.0 - leader.probability) / (1.0 - before);
         others.iter_mut().for_each(|other| other.probability *= share);

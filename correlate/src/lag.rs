@@ -7,6 +7,8 @@ use deployline_schemas::{
     time::UnixMillis,
 };
 
+use crate::learned::Learned;
+
 /// A deploy as it was known at a moment: what had not come yet is taken away.
 #[derive(Debug, Clone, Copy)]
 pub struct Exposure<'d> {
@@ -15,6 +17,8 @@ pub struct Exposure<'d> {
     /// When all traffic had reached it, or `None` while it is under way.
     live_s: Option<f64>,
     now_s: f64,
+    /// The share of the service's deploys that break something, where that was learned.
+    learned: Option<f64>,
 }
 
 /// How the wait from full exposure to onset is spread: shares and means in seconds of exponential laws. Four in five
@@ -48,7 +52,14 @@ impl<'d> Exposure<'d> {
             start_s: deploy.started_at.as_secs_f64(),
             live_s: live.map(UnixMillis::as_secs_f64),
             now_s: now.as_secs_f64(),
+            learned: None,
         })
+    }
+
+    /// The same with what was learned of its service.
+    #[must_use]
+    pub fn knowing(self, learned: &Learned) -> Self {
+        Self { learned: learned.prior(&self.deploy.service), ..self }
     }
 
     /// When it began, in Unix seconds.
@@ -122,8 +133,7 @@ impl<'d> Exposure<'d> {
     pub fn prior(&self) -> f64 {
         let by_kind = match self.deploy.kind {
             Kind::Rollback => 0.01,
-            Kind::Migration => 0.1,
-            Kind::Deploy | Kind::Config | Kind::Flag | Kind::Infra => 0.1,
+            _ => self.learned.unwrap_or(0.1),
         };
         let canceled = self.deploy.status == Status::Canceled && self.is_live();
         if canceled { 0.5 * by_kind } else { by_kind }

@@ -31,7 +31,11 @@ pub mod suspects;
 
 pub mod calibration;
 
+pub mod learned;
+
 pub mod explain;
+
+pub mod commits;
 
 pub mod incidents;
 
@@ -50,6 +54,8 @@ pub mod screen;
 pub mod engine;
 
 pub mod replay;
+
+pub mod placebo;
 
 #[cfg(feature = "live")]
 pub mod live;

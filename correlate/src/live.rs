@@ -29,10 +29,17 @@ use deployline_store::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Engine, Settings, lag, window};
+use crate::{Engine, Settings, lag, learned::Learned, window};
 
 /// The catalog's checkpoint that holds the moment until which everything was judged and published, in Unix milliseconds.
 pub const CHECKPOINT: &str = "correlate/judged_until";
+/// The catalog's checkpoint that holds what was learned from the shop's verdicts, as JSON.
+pub const LEARNED: &str = "correlate/learned";
+/// How often the shop's verdicts are learned from, how long they count, and how many deploys are looked at: three months of a
+/// hundred a day.
+const LEARN: Duration = Duration::from_secs(3600);
+const REMEMBERED: Duration = Duration::from_secs(90 * 86_400);
+const MOST_REMEMBERED: usize = 10_000;
 /// How often the driver looks whether a bin has closed.
 const TICK: Duration = Duration::from_millis(200);
 /// Longest time that a bin's datapoints are waited for.
@@ -80,6 +87,8 @@ struct Reader {
     looked_up: Option<(usize, UnixMillis)>,
     /// The last moment that the engine was told.
     judged_until: UnixMillis,
+    /// When the shop's verdicts were last learned from.
+    learned_at: Option<UnixMillis>,
 }
 
 impl Live {
@@ -88,8 +97,16 @@ impl Live {
         let lateness_ms = (settings.bin_s * 1000).min(MAX_LATENESS.as_millis() as i64);
         let engine = Engine::new(Settings { lateness_ms, ..settings });
         let judged_until = UnixMillis(0);
-        let reader =
-            Reader { store, catalog, clock, engine, read_until_s: HashMap::new(), looked_up: None, judged_until };
+        let reader = Reader {
+            store,
+            catalog,
+            clock,
+            engine,
+            read_until_s: HashMap::new(),
+            looked_up: None,
+            judged_until,
+            learned_at: None,
+        };
         Self { bus, reader }
     }
 
@@ -179,6 +196,14 @@ async fn publish(bus: &Bus, told: Vec<Incident>, stop: &CancellationToken) -> Re
     }
 }
 
+/// What was learned from the shop's verdicts, as the catalog has it; `None` before the first time, and for what a later release wrote.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub fn learned(catalog: &Catalog) -> Result<Option<Learned>, StoreError> {
+    Ok(catalog.checkpoint(LEARNED)?.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
 /// Who says so where the correlator itself does.
 const SOURCE: &str = "/deployline/correlate";
 
@@ -202,6 +227,9 @@ impl Reader {
         let judged_until = self.catalog.checkpoint(CHECKPOINT)?.and_then(|text| text.parse().ok()).map(UnixMillis);
         let judged_until = judged_until.map_or(now, |judged| judged.clamp(oldest, now));
         let bin_s = self.engine.settings().bin_s;
+        if let Some(learned) = learned(&self.catalog)? {
+            self.engine.learn(learned);
+        }
         self.read_deploys(judged_until)?;
         self.look_up_series();
         let first_s = judged_until.as_secs() - window::BINS as i64 * bin_s;
@@ -242,6 +270,7 @@ impl Reader {
             return Ok(None);
         }
         self.read_deploys(now)?;
+        self.learn(now)?;
         self.look_up_series();
         let late_s = LATE_BINS * self.engine.settings().bin_s;
         // Other servers are asked for the series of one window together.
@@ -265,6 +294,37 @@ impl Reader {
         told.extend(self.engine.advance(now));
         self.judged_until = now;
         Ok(Some(told))
+    }
+
+    /// Learns from the shop's verdicts once an hour, and keeps what it learned.
+    fn learn(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        if self.learned_at.is_some_and(|at| now < at.plus(LEARN)) {
+            return Ok(());
+        }
+        let mut query = DeployQuery { from: Some(now.minus(REMEMBERED)), limit: MAX_PAGE, ..DeployQuery::default() };
+        let mut deploys = Vec::new();
+        while deploys.len() < MOST_REMEMBERED {
+            let page = self.catalog.deploys(&query)?;
+            deploys.extend(page.items);
+            match page.next {
+                Some(next) => query.cursor = Some(next),
+                None => break,
+            }
+        }
+        let incidents = self.catalog.incidents(&IncidentQuery {
+            from: Some(now.minus(REMEMBERED)),
+            limit: MAX_PAGE,
+            ..IncidentQuery::default()
+        })?;
+        let known = &self.engine.settings().learned;
+        let learned = known.after(&deploys, &incidents.items, now);
+        if learned != *known {
+            let text = serde_json::to_string(&learned).unwrap_or_default();
+            self.catalog.set_checkpoint(LEARNED, &text)?;
+            self.engine.learn(learned);
+        }
+        self.learned_at = Some(now);
+        Ok(())
     }
 
     /// Tells the engine what people said of the incidents that it follows. Returns what must be told again because of it.

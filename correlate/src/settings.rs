@@ -3,6 +3,8 @@
 use deployline_schemas::signal::{Services, Signal, default_signals};
 use serde::{Deserialize, Serialize};
 
+use crate::learned::Learned;
+
 /// The engine's settings. The defaults are the ones that the measurements in `docs/correlation.md` speak of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,6 +25,8 @@ pub struct Settings {
     pub max_deploys: usize,
     /// Most incidents that are kept, the open ones first.
     pub max_incidents: usize,
+    /// What the shop's own verdicts have taught.
+    pub learned: Learned,
 }
 
 impl Default for Settings {
@@ -36,6 +40,7 @@ impl Default for Settings {
             max_signals: 200_000,
             max_deploys: 10_000,
             max_incidents: 1_000,
+            learned: Learned::default(),
         }
     }
 }

@@ -85,10 +85,7 @@ impl Receiver {
     }
 
     fn new(fd: OwnedFd, address: Option<SocketAddr>, buffer: usize) -> io::Result<Self> {
-        // Past net.core.rmem_max with the right to (CAP_NET_ADMIN), up to it without.
-        if socket::setsockopt(&fd, sockopt::RcvBufForce, &buffer).is_err() {
-            socket::setsockopt(&fd, sockopt::RcvBuf, &buffer)?;
-        }
+        socket::setsockopt(&fd, sockopt::RcvBuf, &buffer)?;
         // The kernel reports twice what it grants, to account for its own bookkeeping.
         let granted = socket::getsockopt(&fd, sockopt::RcvBuf)? / 2;
         if granted < buffer {

@@ -76,47 +76,6 @@ impl Daemon {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn version_six_of_the_internet_protocol_is_as_good_and_shared_sockets_add_up() {
-    let daemon = start(|config| {
-        (config.udp, config.tcp) = ("[::1]:0".parse().unwrap(), "[::1]:0".parse().unwrap());
-        config.udp_sockets = 4;
-    });
-    // The kernel spreads senders over the sockets: sixteen of them meet more than one.
-    for _ in 0..16 {
-        UdpSocket::bind("[::1]:0").unwrap().send_to(b"six:2|c", &daemon.udp).unwrap();
-    }
-    let mut tcp = TcpStream::connect(&daemon.tcp).await.unwrap();
-    tcp.write_all(b"six:1|c\n").await.unwrap();
-    daemon.received(17).await;
-    drop(tcp);
-    let (table, outcome) = daemon.stop().await;
-    outcome.unwrap();
-    assert_eq!(table.sum("stats.counters.six.count"), 33.0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_new_names_is_refused_and_counted_and_known_ones_go_on() {
-    let daemon = start(|config| config.max_names = 100);
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.send_to(b"known:1|c", &daemon.udp).unwrap();
-    daemon.received(1).await;
-    for burst in 0..50 {
-        let lines: Vec<String> = (0..50).map(|n| format!("flood.{burst}.{n}:1|c")).collect();
-        socket.send_to(lines.join("\n").as_bytes(), &daemon.udp).unwrap();
-        daemon.received(1 + 50 * (burst + 1)).await;
-    }
-    socket.send_to(b"known:1|c", &daemon.udp).unwrap();
-    daemon.received(2502).await;
-    let stats = daemon.observer.stats();
-    assert_eq!(stats.n_names, 100);
-    // The daemon's own three counters have names as well.
-    assert_eq!(stats.tally.n_refused_names, 2500 - (100 - 3 - 1));
-    let (table, outcome) = daemon.stop().await;
-    outcome.unwrap();
-    assert_eq!(table.sum("stats.counters.known.count"), 2.0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn every_way_in_meets_in_one_flush_at_the_wall_clocks_multiple() {
     let path = tempfile::tempdir().unwrap();
     let path = path.path().join("statsd.sock");

@@ -27,6 +27,8 @@ pub mod ledger;
 
 pub mod notifier;
 
+pub mod sample;
+
 pub use alert::Alert;
 pub use config::{ChannelConfig, NotifyConfig, RouteConfig};
 pub use error::NotifyError;

@@ -25,7 +25,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use deployline_bus::{Bus, BusError, Delivered, Record};
-use deployline_schemas::{Deploy, Incident, cloudevent::CloudEvent, signal::Services, topic::Topic};
+use deployline_schemas::{
+    Deploy, Incident,
+    cloudevent::CloudEvent,
+    incident::IncidentState,
+    signal::Services,
+    time::{Clock, wall_clock},
+    topic::Topic,
+};
 use deployline_store::{Catalog, StoreError};
 use serde_json::json;
 use tokio::{
@@ -55,6 +62,10 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How often, and at what distance, a suspect is looked for that the catalog does not hold yet: it comes over the bus
 /// just as the incident does, and may be a moment later.
 const LOOKUPS: (u32, Duration) = (10, Duration::from_millis(200));
+/// How often is looked whether a silence has ended over something that lasts.
+const SWEEP: Duration = Duration::from_secs(15);
+/// What is noted of an incident that a silence kept back.
+const SILENCED: &str = "silenced";
 /// Pauses between attempts to reach a bus or catalog that is away.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
@@ -65,6 +76,7 @@ pub struct Notifier {
     services: Services,
     config: NotifyConfig,
     base_url: String,
+    clock: Clock,
 }
 
 /// Whether a step came to its end or the process was told to stop.
@@ -93,7 +105,7 @@ impl Notifier {
         base_url: impl Into<String>,
     ) -> Result<Self, NotifyError> {
         config.check()?;
-        Ok(Self { bus, catalog, services, config, base_url: base_url.into() })
+        Ok(Self { bus, catalog, services, config, base_url: base_url.into(), clock: wall_clock() })
     }
 
     /// Runs until `stop`. What was not settled by then is taken up again by the next run.
@@ -123,10 +135,19 @@ impl Notifier {
     async fn session(&self, stop: &CancellationToken, pause: &mut Duration) -> Result<(), NotifyError> {
         let failed = |doing| move |source| NotifyError::Bus { doing, source };
         let mut subscription = self.bus.subscribe(GROUP, &[Topic::Incidents]).await.map_err(failed("subscribing"))?;
-        loop {
-            let batch = tokio::select! {
-                batch = subscription.next_batch(MAX_BATCH) => batch.map_err(failed("reading incidents"))?,
-                () = stop.cancelled() => break,
+        'batches: loop {
+            let batch = {
+                let mut next = std::pin::pin!(subscription.next_batch(MAX_BATCH));
+                loop {
+                    tokio::select! {
+                        batch = &mut next => break batch.map_err(failed("reading incidents"))?,
+                        () = sleep(SWEEP) => match self.tell_unsilenced(stop).await? {
+                            Flow::Done => {}
+                            Flow::Stopped => break 'batches,
+                        },
+                        () = stop.cancelled() => break 'batches,
+                    }
+                }
             };
             // Not raced against `stop`: a request that is out has an outcome that must be noted. It looks at `stop`
             // itself, between attempts.
@@ -142,15 +163,68 @@ impl Notifier {
 
     /// Delivers everything that a batch asks for.
     async fn tell(&self, batch: &[Delivered], stop: &CancellationToken) -> Result<Flow, NotifyError> {
-        let mut queues: BTreeMap<&str, (&ChannelConfig, Vec<Message>)> = BTreeMap::new();
+        let mut incidents = Vec::new();
         for record in batch {
-            let incident = match serde_json::from_slice::<CloudEvent<Incident>>(&record.record.value) {
-                Ok(event) => event.data,
-                Err(error) => {
-                    self.quarantine_unreadable(record, &error).await?;
-                    continue;
+            match serde_json::from_slice::<CloudEvent<Incident>>(&record.record.value) {
+                Ok(event) if self.is_silenced(&event.data).await? => {}
+                Ok(event) => incidents.push(event.data),
+                Err(error) => self.quarantine_unreadable(record, &error).await?,
+            }
+        }
+        self.carry(incidents, stop).await
+    }
+
+    /// Whether a silence keeps an incident from being told now. One that is notes the incident, to be told when it ends.
+    async fn is_silenced(&self, incident: &Incident) -> Result<bool, NotifyError> {
+        let (catalog, incident, now) = (self.catalog.clone(), incident.clone(), (self.clock)());
+        let asked = spawn_blocking(move || -> Result<bool, StoreError> {
+            // Only news of trouble is kept back: the end of what was told before is no disturbance.
+            if alert::Told::of(incident.state) != Some(alert::Told::Regressed) {
+                return Ok(false);
+            }
+            let is_silenced = catalog.silences_at(now)?.iter().any(|silence| silence.fits(&incident));
+            if is_silenced {
+                catalog.set_checkpoint(&silenced_key(&incident.id), SILENCED)?;
+            }
+            Ok(is_silenced)
+        });
+        asked.await?.map_err(|source| NotifyError::Catalog { doing: "asking for silences", source })
+    }
+
+    /// Tells of what was kept back by a silence that has ended since, and still lasts.
+    async fn tell_unsilenced(&self, stop: &CancellationToken) -> Result<Flow, NotifyError> {
+        let (catalog, now) = (self.catalog.clone(), (self.clock)());
+        let due = spawn_blocking(move || -> Result<Vec<Incident>, StoreError> {
+            let mut due = Vec::new();
+            for mut incident in catalog.open_incidents()? {
+                let is_due = catalog.checkpoint(&silenced_key(&incident.id))?.as_deref() == Some(SILENCED)
+                    && !catalog.silences_at(now)?.iter().any(|silence| silence.fits(&incident));
+                if is_due {
+                    // What persists by now was confirmed when it was kept back.
+                    incident.state = IncidentState::Confirmed;
+                    due.push(incident);
                 }
-            };
+            }
+            Ok(due)
+        });
+        let doing = "looking for what a silence kept back";
+        let due = due.await?.map_err(|source| NotifyError::Catalog { doing, source })?;
+        for incident in due.into_iter().take(MAX_BATCH) {
+            let key = silenced_key(&incident.id);
+            if self.carry(vec![incident], stop).await? == Flow::Stopped {
+                return Ok(Flow::Stopped);
+            }
+            let catalog = self.catalog.clone();
+            let noted = spawn_blocking(move || catalog.set_checkpoint(&key, "told")).await?;
+            noted.map_err(|source| NotifyError::Catalog { doing, source })?;
+        }
+        Ok(Flow::Done)
+    }
+
+    /// Delivers all that some incidents ask for.
+    async fn carry(&self, incidents: Vec<Incident>, stop: &CancellationToken) -> Result<Flow, NotifyError> {
+        let mut queues: BTreeMap<&str, (&ChannelConfig, Vec<Message>)> = BTreeMap::new();
+        for incident in incidents {
             for (channel, message) in self.messages(&incident).await? {
                 queues.entry(&channel.name).or_insert_with(|| (channel, Vec::new())).1.push(message);
             }
@@ -186,7 +260,6 @@ impl Notifier {
             return Ok(Vec::new());
         }
         let deploys = self.deploys(incident).await?;
-        let Some(alert) = Alert::new(incident, &deploys, &self.base_url) else { return Ok(Vec::new()) };
         let message = |channel: &ChannelConfig| Message {
             delivery: Delivery {
                 incident_id: incident.id.clone(),
@@ -194,7 +267,7 @@ impl Notifier {
                 told,
                 channel: channel.name.clone(),
             },
-            body: body(channel, &alert, incident, &deploys),
+            body: body(channel, incident, &deploys, &self.base_url),
         };
         Ok(channels.into_iter().map(|channel| (channel, message(channel))).collect())
     }
@@ -229,11 +302,21 @@ impl Notifier {
     }
 }
 
-/// The body that a channel takes.
-fn body(channel: &ChannelConfig, alert: &Alert, incident: &Incident, deploys: &BTreeMap<String, Deploy>) -> Vec<u8> {
+fn silenced_key(incident_id: &str) -> String {
+    format!("notify/silenced/{incident_id}")
+}
+
+/// The body that a channel takes; empty for an incident of whose state nobody is told.
+pub fn body(
+    channel: &ChannelConfig,
+    incident: &Incident,
+    deploys: &BTreeMap<String, Deploy>,
+    base_url: &str,
+) -> Vec<u8> {
+    let Some(alert) = Alert::new(incident, deploys, base_url) else { return Vec::new() };
     let body = match channel.kind {
-        ChannelKind::Slack => serde_json::to_vec(&slack::message(alert, channel.image)),
-        ChannelKind::Webhook => serde_json::to_vec(&webhook::message(alert, incident, deploys)),
+        ChannelKind::Slack => serde_json::to_vec(&slack::message(&alert, channel.image)),
+        ChannelKind::Webhook => serde_json::to_vec(&webhook::message(&alert, incident, deploys)),
     };
     body.expect("texts, numbers and lists of them are JSON")
 }

@@ -5,6 +5,7 @@ mod maintain;
 mod merge;
 
 use std::{
+    collections::VecDeque,
     fs::{self, File},
     path::{Path, PathBuf},
     sync::{
@@ -68,6 +69,8 @@ struct Counters {
     n_refused_series: AtomicU64,
     n_corrupt: AtomicU64,
     torn_bytes: AtomicU64,
+    /// The last names that were refused, so that somebody can see whose they are.
+    refused_names: Mutex<VecDeque<String>>,
 }
 
 /// The state of a store in numbers. Counters start at 0 with the process.
@@ -98,6 +101,9 @@ pub struct Stats {
     /// Bytes of unfinished writes that were cut from the log at the start.
     pub torn_bytes: u64,
 }
+
+/// Names refused for `max_series` that are remembered.
+const REFUSED_NAMES: usize = 20;
 
 /// Seconds by which a timestamp may be ahead of the clock: senders' clocks differ, and days are days.
 const MAX_AHEAD_S: i64 = DAY_S;
@@ -183,12 +189,24 @@ impl Store {
             return Ok(id);
         }
         if names.len() >= limit || names.next_id() == u32::MAX {
-            self.shared.counters.n_refused_series.fetch_add(1, Ordering::Relaxed);
+            let counters = &self.shared.counters;
+            counters.n_refused_series.fetch_add(1, Ordering::Relaxed);
+            let mut refused = counters.refused_names.lock().unwrap_or_else(PoisonError::into_inner);
+            if !refused.iter().any(|known| known == name) {
+                refused.truncate(REFUSED_NAMES - 1);
+                refused.push_front(name.to_owned());
+            }
             return Err(StoreError::TooManySeries { limit });
         }
         let id = names.add(name);
         self.shared.wal.queue_name(id, name);
         Ok(id)
+    }
+
+    /// The last names that were refused for `max_series`, newest first.
+    pub fn refused_names(&self) -> Vec<String> {
+        let refused = self.shared.counters.refused_names.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.iter().cloned().collect()
     }
 
     /// Makes datapoints durable and readable, in any order of time; of two for one series and timestamp the last wins.

@@ -1,6 +1,9 @@
 //! `GET /api/v1/deploys`, `/api/v1/incidents`: lists and single entries as JSON.
 
-use deployline_schemas::{Deploy, Incident, UnixMillis, progress::Progress};
+use std::collections::BTreeMap;
+
+use deployline_correlate::commits::RankedCommit;
+use deployline_schemas::{Deploy, Incident, Silence, UnixMillis, progress::Progress};
 use deployline_store::catalog::{DeployQuery, IncidentQuery};
 use serde::Serialize;
 use warp::{Reply, reply::Response};
@@ -112,8 +115,28 @@ pub async fn incidents(app: App, query: Query) -> Result<Response, WebError> {
     Ok(warp::reply::json(&answer.await?).into_response())
 }
 
+/// An incident with what is added when it is looked at by itself.
+#[derive(Debug, Serialize)]
+struct Detailed {
+    #[serde(flatten)]
+    incident: Incident,
+    /// The commits of the suspects that brought several, by deploy, likeliest first where there is evidence.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    commits: BTreeMap<String, Vec<RankedCommit>>,
+    /// The silence that keeps it from being told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silence: Option<Silence>,
+}
+
 /// `GET /api/v1/incidents/{id}`
 pub async fn incident(app: App, id: String) -> Result<Response, WebError> {
-    let answer = blocking(&app, move |library| library.incident(&id));
+    let answer = blocking(&app, move |library| {
+        let incident = library.incident(&id)?;
+        let rows = library.suspects(&incident.suspects, &incident.signals)?;
+        let batches = rows.into_iter().filter(|row| row.commits.len() > 1);
+        let commits = batches.filter_map(|row| Some((row.suspect.deploy_id?, row.commits))).collect();
+        let silence = if incident.state.is_open() { library.silenced(&incident)? } else { None };
+        Ok(Detailed { incident, commits, silence })
+    });
     Ok(warp::reply::json(&answer.await?).into_response())
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use deployline_correlate::{OtherSeries, Question, Settings, lag};
+use deployline_correlate::{OtherSeries, Question, Settings, explain, lag};
 use deployline_notify::links;
 use deployline_schemas::{
     Incident, UnixMillis,
@@ -100,7 +100,7 @@ pub async fn page(app: App, query: Query) -> Result<Response, WebError> {
             Ok(blame) => {
                 view.series.clone_from(&blame.series);
                 view.graph = Some(graph(&blame));
-                let suspects = library.suspects(&blame.suspects)?;
+                let suspects = library.suspects(&blame.suspects, &[])?;
                 view.answer = Some((blame, suspects));
             }
             Err(error @ (WebError::Refused { .. } | WebError::NotFound { .. })) => {
@@ -134,6 +134,12 @@ fn known(library: &Library) -> Vec<String> {
     names
 }
 
+/// The settings with what the correlator has learned meanwhile.
+fn learned(library: &Library, settings: &Settings) -> Result<Settings, WebError> {
+    let learned = library.learned()?;
+    Ok(Settings { learned: learned.unwrap_or_default(), ..settings.clone() })
+}
+
 /// Answers a question. Blocks: reads two hours of a few series and judges them.
 ///
 /// # Errors
@@ -152,7 +158,7 @@ pub fn ask(library: &Library, settings: &Settings, asked: &Asked) -> Result<Blam
     if let Some(blame) = known.iter().filter_map(|incident| answer(incident, &drawn, asked.at)).next() {
         return Ok(blame);
     }
-    judge(library, settings, &drawn, asked.at)
+    judge(library, &learned(library, settings)?, &drawn, asked.at)
 }
 
 /// What an incident says of a series at a moment, if it moved it then.
@@ -172,8 +178,15 @@ fn answer(incident: &Incident, drawn: &Drawn, at: UnixMillis) -> Option<Blame> {
         onset: Some(moved.onset),
         effect: Some(moved.effect),
         suspects: incident.suspects.clone(),
-        summary: incident.summary.clone(),
+        summary: headline(incident, moved),
     })
+}
+
+/// The same header as the correlator's own answers have, for the series that was asked about.
+fn headline(incident: &Incident, moved: &MovedSignal) -> String {
+    let culprit = incident.leading_suspect().map(explain::accused).unwrap_or_default();
+    let title = format!("{} {}", moved.service, moved.signal);
+    explain::headline(&title, &moved.effect, moved.onset, incident.changed_at, &culprit)
 }
 
 /// Puts the question to the correlator, with the series, its denominator, the same signal of other services, and the deploys.

@@ -11,7 +11,7 @@ use crate::{app::App, error::WebError, exposition::Exposition, library::blocking
 /// How long the bus may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The consumer groups whose lag is shown.
-const GROUPS: [(&str, Topic); 3] = [
+pub const GROUPS: [(&str, Topic); 3] = [
     (deployline_ingest::projector::GROUP, Topic::Deploys),
     (deployline_ingest::projector::GROUP, Topic::Incidents),
     (deployline_notify::notifier::GROUP, Topic::Incidents),

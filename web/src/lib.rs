@@ -48,6 +48,10 @@ mod impact;
 
 mod gate;
 
+mod doctor;
+
+mod openapi;
+
 mod blame;
 
 mod series;

@@ -4,11 +4,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use deployline_correlate::{commits, learned::Learned};
 use deployline_notify::alert;
 use deployline_render::{Line, graphite::Limits};
 use deployline_schemas::{
     Deploy, Incident, Silence, UnixMillis,
     blame::Suspect,
+    incident::MovedSignal,
     signal::{Services, Signal},
 };
 use deployline_store::{
@@ -24,7 +26,7 @@ use crate::{
     error::WebError,
     page::{DeployRow, SuspectRow},
     series::{Drawn, quotient},
-    verdict::DeployVerdict,
+    verdict::{DeployVerdict, Word},
 };
 
 /// How long before an incident opened its suspects can have been deployed: the correlator looks back no further.
@@ -123,6 +125,14 @@ impl Library {
         incident.ok_or_else(|| WebError::NotFound { what: "incident", id: id.to_owned() })
     }
 
+    /// What the correlator has learned from the shop's verdicts.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn learned(&self) -> Result<Option<Learned>, WebError> {
+        deployline_correlate::live::learned(&self.catalog).map_err(reading)
+    }
+
     /// One silence.
     ///
     /// # Errors
@@ -196,18 +206,29 @@ impl Library {
             return Ok(Vec::new());
         };
         let incidents = self.incidents_between(first, last)?;
-        let row = |deploy: Deploy| DeployRow { verdict: DeployVerdict::new(&deploy, &incidents, self.now), deploy };
+        let mut judgeable: BTreeMap<String, bool> = BTreeMap::new();
+        let row = |deploy: Deploy| {
+            let mut verdict = DeployVerdict::new(&deploy, &incidents, self.now);
+            let mut has_signals =
+                || *judgeable.entry(deploy.service.clone()).or_insert_with(|| self.has_signals(&deploy.service));
+            if verdict.word == Word::Clear && !has_signals() {
+                verdict.word = Word::NothingToJudge;
+            }
+            DeployRow { verdict, deploy }
+        };
         Ok(deploys.into_iter().map(row).collect())
     }
 
-    /// Suspects with the deploys behind them.
+    /// Suspects with the deploys behind them, and the commits in these, ranked by what moved.
     ///
     /// # Errors
     /// A failed read.
-    pub fn suspects(&self, suspects: &[Suspect]) -> Result<Vec<SuspectRow>, WebError> {
+    pub fn suspects(&self, suspects: &[Suspect], moved: &[MovedSignal]) -> Result<Vec<SuspectRow>, WebError> {
         let row = |suspect: &Suspect| {
             let deploy = suspect.deploy_id.as_deref().map(|id| self.catalog.deploy(id)).transpose().map_err(reading)?;
-            Ok(SuspectRow { suspect: suspect.clone(), deploy: deploy.flatten() })
+            let deploy = deploy.flatten();
+            let commits = deploy.as_ref().map(|deploy| commits::rank(deploy, moved)).unwrap_or_default();
+            Ok(SuspectRow { suspect: suspect.clone(), deploy, commits })
         };
         suspects.iter().map(row).collect()
     }
@@ -279,6 +300,15 @@ impl Library {
             None => (columns.timestamps, columns.values),
         };
         Ok(Line { label: drawn.label.clone(), timestamps_s, values, ..Line::default() })
+    }
+
+    /// Whether any signal of a service has a series, or a denominator that shows that its sender lives.
+    fn has_signals(&self, service: &str) -> bool {
+        let patterns = self.signals.iter().flat_map(|signal| [Some(signal.series_of(service)), signal.per_of(service)]);
+        patterns.flatten().any(|pattern| match pattern.contains('*') {
+            true => !self.store.matching(&pattern).is_empty(),
+            false => self.store.lookup(&pattern).is_some(),
+        })
     }
 
     /// The names of the first signals of a service that have a series, each once, in the order of the configuration.

@@ -161,7 +161,7 @@ fn deploy_view(library: &Library, settings: &Settings, id: &str) -> Result<Deplo
             continue;
         }
         graphs.extend(incident.signals.iter().take(3).map(|moved| drawing(moved, from, until)));
-        incidents.push((incident.clone(), library.suspects(&incident.suspects)?));
+        incidents.push((incident.clone(), library.suspects(&incident.suspects, &incident.signals)?));
     }
     if graphs.is_empty() {
         graphs = service_graphs(library, &deploy.service, from, until);
@@ -194,7 +194,7 @@ fn incident_view(library: &Library, id: &str, token: String) -> Result<IncidentV
         now: library.now,
         silence,
         token,
-        suspects: library.suspects(&incident.suspects)?,
+        suspects: library.suspects(&incident.suspects, &incident.signals)?,
         mended_by,
         graphs: incident.signals.iter().take(4).map(|moved| drawing(moved, from, until)).collect(),
         incident,

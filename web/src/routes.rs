@@ -23,7 +23,7 @@ use crate::{
     graph::{Format, GraphQuery},
     guard, health,
     hooks::{self, Incoming},
-    page, pages,
+    openapi, page, pages,
     query::Query,
     response, schemas, stream,
 };
@@ -230,7 +230,8 @@ fn operations(app: App) -> BoxedFilter<(Response,)> {
         warp::path!("metrics").and(get(&app)).and_then(|app| answer(async move { Ok(health::metrics(app).await) }));
     let alive = warp::path!("healthz").and(warp::get()).map(health::alive);
     let ready = warp::path!("readyz").and(get(&app)).and_then(|app| answer(health::ready(app)));
-    metrics.or(alive).unify().or(ready).unify().boxed()
+    let openapi = warp::path!("api" / "openapi.json").and(warp::get()).map(openapi::answer);
+    metrics.or(alive).unify().or(ready).unify().or(openapi).unify().boxed()
 }
 
 fn assets() -> BoxedFilter<(Response,)> {
@@ -251,6 +252,7 @@ fn route_of(method: &Method, path: &str) -> &'static str {
         ("api", Some("v1"), Some("incidents")) => "incidents",
         ("api", Some("v1"), Some("blame")) => "blame",
         ("api", Some("v1"), Some("gate")) => "gate",
+        ("api", Some("v1"), Some("doctor")) => "doctor",
         ("api", Some("v1"), Some("silences")) => "silences",
         ("api", Some("v1"), Some("stream")) => "stream",
         ("graph.png" | "graph.svg", None, None) => "graph",
@@ -266,7 +268,7 @@ fn route_of(method: &Method, path: &str) -> &'static str {
         ("api", Some("v1"), Some("events" | "cloudevents")) | ("api", Some("v2"), _) | ("1", Some("markers"), _) => {
             "hooks"
         }
-        ("metrics" | "healthz" | "readyz", None, None) => "operations",
+        ("metrics" | "healthz" | "readyz", None, None) | ("api", Some("openapi.json"), None) => "operations",
         ("api", Some("v1"), Some("write")) => "remote_write",
         ("assets", _, _) => "assets",
         _ => "other",

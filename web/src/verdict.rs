@@ -26,6 +26,8 @@ pub enum Word {
     Expired,
     /// Nothing has been laid at its door.
     Clear,
+    /// No signal of its service has a series: nothing could have been found.
+    NothingToJudge,
     /// Never took effect: failed or canceled.
     Aborted,
 }

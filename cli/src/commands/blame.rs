@@ -30,8 +30,13 @@ pub fn run(args: &args::Blame) -> anyhow::Result<()> {
 
 /// The answer as lines for people.
 pub fn text(blame: &Blame) -> String {
-    let mut text = format!("{}\n", blame.summary);
-    for suspect in &blame.suspects {
+    format!("{}\n{}", blame.summary, suspects(&blame.suspects))
+}
+
+/// Ranked suspects with their evidence, as lines.
+pub fn suspects(suspects: &[Suspect]) -> String {
+    let mut text = String::new();
+    for suspect in suspects {
         let _ = writeln!(text, "{:>6.1} %  {}", 100.0 * suspect.probability, name(suspect));
         for evidence in &suspect.evidence {
             let _ = writeln!(text, "          {:+.1}  {}", evidence.log_odds, evidence.text);
@@ -41,7 +46,7 @@ pub fn text(blame: &Blame) -> String {
 }
 
 fn name(suspect: &Suspect) -> &str {
-    suspect.deploy_id.as_deref().unwrap_or("none of the deploys")
+    suspect.name.as_deref().or(suspect.deploy_id.as_deref()).unwrap_or("none of the deploys")
 }
 
 /// A moment as people write it: RFC 3339, Unix time, or HH:MM for its last occurrence in UTC.

@@ -2,14 +2,20 @@
 
 pub mod blame;
 pub mod changes;
+mod doctor;
 mod emit;
 pub mod eval;
 mod functions;
+mod gate;
 mod graph;
 mod hook;
+mod impact;
+mod incidents;
 mod list;
+mod notify;
 mod quarantine;
 mod replay;
+mod silence;
 mod spool;
 
 use std::{path::Path, process::ExitCode};
@@ -31,7 +37,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Emit(args) => emit::run(&args),
         Command::Blame(args) => blame::run(&args),
         Command::Deploys(args) => list::deploys(&args),
-        Command::Incidents(args) => list::incidents(&args),
+        Command::Incidents(args) => incidents::run(&args),
+        Command::Impact(args) => impact::run(&args),
+        Command::Gate(args) => return gate::run(&args),
+        Command::Silence(verb) => silence::run(&verb),
+        Command::Notify(verb) => notify::run(&verb),
+        Command::Doctor(args) => return doctor::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Changes(args) => changes::run(&args),
         Command::Eval(verb) => eval::run(&verb),

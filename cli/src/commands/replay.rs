@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use deployline_correlate::{Settings, replay::replay};
+use deployline_correlate::{Settings, learned::Learned, replay::replay};
 use deployline_schemas::{Deploy, DeployEvent, series::Datapoint};
 use flate2::read::MultiGzDecoder;
 
@@ -19,7 +19,15 @@ const MAX_SERIES_BYTES: u64 = 8 << 30;
 /// Reads the files, runs the engine, and writes `alerts.jsonl` and `incidents.jsonl`.
 pub fn run(args: &Replay) -> anyhow::Result<()> {
     let config = Config::load(Some(&args.config))?;
+    let learned = match &args.learned {
+        Some(file) => {
+            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            serde_json::from_str(&text).with_context(|| format!("{} is not what doctor shows", file.display()))?
+        }
+        None => Learned::default(),
+    };
     let settings = Settings {
+        learned,
         signals: config.signal,
         services: config.service,
         bin_s: config.statsd.flush.as_secs() as i64,

@@ -210,3 +210,35 @@ async fn an_unreadable_record_is_put_aside() {
     assert_eq!(texts(&received), ["[REGRESSED]"]);
     assert_eq!(shop.quarantined().await, ["unreadable_incident"]);
 }
+
+#[tokio::test]
+async fn what_a_silence_keeps_back_is_told_when_it_ends_if_it_still_lasts() {
+    let shop = Shop::open().await;
+    let (url, received) = receiver(&[OK]);
+    shop.catalog.apply_incident(&fixtures::confirmed()).unwrap();
+    let now = wall_clock()();
+    let silence = deployline_schemas::Silence {
+        id: "s-1".to_owned(),
+        service: Some("check*".to_owned()),
+        environment: None,
+        deploy_id: None,
+        from: now,
+        until: now.plus(Duration::from_secs(3600)),
+        by: None,
+        note: None,
+        created_at: now,
+    };
+    shop.catalog.put_silence(&silence).unwrap();
+    shop.publish(&[fixtures::confirmed()]).await;
+    shop.run(&url).await;
+    let (notifier, stop) = (shop.notifier(&url), CancellationToken::new());
+    assert_eq!(notifier.tell_unsilenced(&stop).await.unwrap(), Flow::Done);
+    assert_eq!(texts(&received), Vec::<String>::new(), "silent");
+    shop.catalog.put_silence(&deployline_schemas::Silence { until: now, ..silence }).unwrap();
+    notifier.tell_unsilenced(&stop).await.unwrap();
+    notifier.tell_unsilenced(&stop).await.unwrap();
+    assert_eq!(texts(&received), ["[REGRESSED]"], "once");
+    shop.publish(&[fixtures::recovered()]).await;
+    shop.run(&url).await;
+    assert_eq!(texts(&received), ["[RECOVERED]"]);
+}

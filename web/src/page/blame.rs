@@ -98,8 +98,11 @@ mod tests {
             suspects: incident.suspects.clone(),
             summary: "checkout 9bc1f2e by ana, 93 %".to_owned(),
         };
-        let rows =
-            incident.suspects.iter().map(|suspect| SuspectRow { suspect: suspect.clone(), deploy: None }).collect();
+        let rows = incident
+            .suspects
+            .iter()
+            .map(|suspect| SuspectRow { suspect: suspect.clone(), deploy: None, commits: vec![] })
+            .collect();
         let html = blame(&BlameView { answer: Some((answer, rows)), ..view() }).into_string();
         assert!(html.contains("checkout 9bc1f2e by ana, 93 %") && html.contains("deploy search-77aa1b2"), "{html}");
         assert!(html.contains("none of the deploys"));

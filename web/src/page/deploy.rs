@@ -119,6 +119,7 @@ mod tests {
         let rows = incident.suspects.iter().map(|suspect| SuspectRow {
             suspect: suspect.clone(),
             deploy: fixtures::deploys().into_iter().find(|d| Some(&d.id) == suspect.deploy_id.as_ref()),
+            commits: vec![],
         });
         let view = DeployView {
             now,

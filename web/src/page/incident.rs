@@ -135,8 +135,11 @@ mod tests {
         let mut incident = fixtures::incident();
         incident.state = IncidentState::Recovered;
         incident.ended_at = Some("2026-11-23T14:14:40Z".parse().unwrap());
-        let suspects =
-            vec![SuspectRow { suspect: incident.suspects[0].clone(), deploy: fixtures::deploys().into_iter().next() }];
+        let suspects = vec![SuspectRow {
+            suspect: incident.suspects[0].clone(),
+            deploy: fixtures::deploys().into_iter().next(),
+            commits: vec![],
+        }];
         let view = IncidentView {
             now: "2026-11-24T09:00:00Z".parse().unwrap(),
             mended_by: fixtures::deploys().pop(),

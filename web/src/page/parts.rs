@@ -1,5 +1,6 @@
 //! Pieces that several pages share.
 
+use deployline_correlate::commits::RankedCommit;
 use deployline_notify::{alert, figures, links};
 use deployline_schemas::{
     Deploy, UnixMillis,
@@ -35,6 +36,8 @@ pub struct SuspectRow {
     pub suspect: Suspect,
     /// Its deploy; `None` for "none of the deploys", and for one that the catalog does not hold.
     pub deploy: Option<Deploy>,
+    /// Its commits, likeliest first where there is evidence.
+    pub commits: Vec<RankedCommit>,
 }
 
 /// Icon and word for a verdict, with the odds where it has any. Never colour alone.
@@ -47,6 +50,7 @@ pub fn verdict(verdict: &DeployVerdict) -> Markup {
         Word::Watching => ("watch", "◔", "watching"),
         Word::Expired => ("calm", "…", "end never told"),
         Word::Clear => ("good", "✓", "nothing found"),
+        Word::NothingToJudge => ("calm", "∅", "nothing to judge"),
         Word::Aborted => ("calm", "–", "did not go live"),
     };
     let odds = verdict.probability.map(figures::odds);
@@ -221,6 +225,7 @@ pub fn suspects(rows: &[SuspectRow], now: UnixMillis) -> Markup {
                     (weight(evidence.log_odds)) " " (evidence.text)
                 } } }
             }
+            @if let Some(deploy) = &row.deploy { (batch(deploy, &row.commits)) }
         } } }
     }
 }
@@ -229,4 +234,35 @@ pub fn suspects(rows: &[SuspectRow], now: UnixMillis) -> Markup {
 fn weight(log_odds: f64) -> Markup {
     let (class, words) = if log_odds >= 0.0 { ("for", "speaks for it") } else { ("against", "speaks against it") };
     html! { span class={ "weight " (class) } title={ (words) ", in natural log odds" } { (format!("{log_odds:+.1}")) } }
+}
+
+/// Commits of a batch that are shown.
+const MOST_COMMITS: usize = 8;
+
+/// The commits of a batch: ranked where there is evidence, listed where there is none; nothing for a single one.
+fn batch(deploy: &Deploy, ranked: &[RankedCommit]) -> Markup {
+    let has_evidence = ranked.iter().any(|commit| commit.probability.is_some());
+    html! {
+        @if ranked.len() > 1 {
+            details.batch open[has_evidence] {
+                summary {
+                    (ranked.len()) " commits in it"
+                    @if !has_evidence { ", none of which stands out" }
+                }
+                ul.commits { @for one in ranked.iter().take(MOST_COMMITS) {
+                    @let commit = deploy.commits.iter().find(|commit| commit.id == one.id);
+                    li {
+                        @if let Some(probability) = one.probability { span.odds { (figures::odds(probability)) } " " }
+                        code { (figures::revision(&one.id)) } " "
+                        @if let Some(commit) = commit {
+                            (commit.message.as_deref().map(figures::one_line).unwrap_or_default())
+                            @if let Some(author) = &commit.author { span.meta { " by " (author) } }
+                        }
+                        @if !one.shared.is_empty() { span.meta { " · shares " (one.shared.join(", ")) } }
+                    }
+                } }
+                @if ranked.len() > MOST_COMMITS { p.meta { "and " (ranked.len() - MOST_COMMITS) " more" } }
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 mod foreign;
 mod graphite;
+mod verdicts;
 
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ fn text(answer: &Response<Bytes>) -> String {
     String::from_utf8(answer.body().to_vec()).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_posted_deploy_is_durable_and_then_listed() {
     let shop = Shop::open(WebConfig::default()).await;
     let body = json!({"id": "d1", "service": "checkout", "version": "9bc1f2e", "finished_at": "2026-11-23T14:29:00Z"});

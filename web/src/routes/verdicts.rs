@@ -5,7 +5,7 @@ use deployline_schemas::incident::Opinion;
 use warp::http::StatusCode;
 
 use super::*;
-use crate::{csrf, feedback, gate, impact, silences};
+use crate::{csrf, doctor, feedback, gate, impact, silences};
 
 /// Paths of the API and of the pages' forms.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
@@ -22,7 +22,20 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
             })
         },
     );
-    impact.or(gate).unify().or(gate_in).unify().or(opinions(app)).unify().or(silenced(app)).unify().boxed()
+    let doctor =
+        warp::path!("api" / "v1" / "doctor").and(get()).and_then(|app, query| answer(doctor::json(app, query)));
+    impact
+        .or(gate)
+        .unify()
+        .or(doctor)
+        .unify()
+        .or(gate_in)
+        .unify()
+        .or(opinions(app))
+        .unify()
+        .or(silenced(app))
+        .unify()
+        .boxed()
 }
 
 fn opinions(app: &App) -> BoxedFilter<(Response,)> {
