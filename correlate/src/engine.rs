@@ -16,7 +16,7 @@ use crate::{
     calibration::calibrated,
     engine::lifecycle::{SUSPECTED, Suspected, Suspicions},
     explain,
-    grid::{self, AGES, Glance, PerAge},
+    grid::{self, AGES, Glance, N_AGES, PerAge},
     incidents::{Book, Opening},
     lag::{self, Exposure},
     learned::Learned,
@@ -569,6 +569,8 @@ impl Engine {
             let by_graph = near.fold(0.0, f64::max);
             let reach = if entry.is_global { 0.6f64.max(by_graph) } else { by_graph };
             let age = usize::try_from(end - entry.onset_bin).ok()?;
+            // Where events are rare, what moves everything shows late, and as an onset among the oldest.
+            let age = if entry.is_global && age < 2 * N_AGES { age.min(N_AGES) } else { age };
             (reach > 0.0).then_some(Spreading { incident, age, reach })
         })
         .collect()

@@ -40,6 +40,8 @@ const WINDOWS_PRIOR: f64 = 6.0;
 const PAST_SHARE: f64 = 0.5;
 /// A ramp of full height over so many bins: 40 minutes at 10 s.
 const RAMP_BINS: f64 = 240.0;
+/// A ramp lives by its later part: over quiet history it spreads as a step over this share of its bins does.
+const RAMP_HORIZON: f64 = 0.6;
 /// Standard deviations of a ramp's height after [`RAMP_BINS`].
 const RAMP_SIZES: [f64; 2] = [0.3, 0.9];
 /// The standard deviation of the trend of a series of which nothing is known yet, for each bin: half as much again over a day's
@@ -438,7 +440,8 @@ impl Sums {
     fn ln_template(&self, template: Template, age: usize, noise: &Noise, scale: Scale, direction: Bad) -> f64 {
         let Some(onset) = self.n_bins().checked_sub(age).filter(|onset| *onset > 0) else { return 0.0 };
         let statistic = self.statistic(template, onset, age, self.n_bins());
-        self.ln_factor(statistic, age, noise, scale, direction)
+        let horizon = if template == Template::Ramp { (age as f64 * RAMP_HORIZON) as usize } else { age };
+        self.ln_factor(statistic, horizon.max(1), noise, scale, direction)
     }
 
     /// ln BF of a change that began `age` bins ago and was over after `length` bins.
