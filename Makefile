@@ -11,7 +11,7 @@ BACKGROUNDS ?= $(wildcard $(EVAL)/../data/backgrounds/*)# recordings that shape 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEPLOYLINE := $(TARGET)/debug/deployline
 
-.PHONY: help demo test check kafka kafka-stop bench bench-statsd eval peers fuzz placebo
+.PHONY: help demo test check kafka kafka-stop bench bench-statsd bench-queries eval peers fuzz placebo
 
 help:
 	@echo 'make demo          a synthetic shop, a bad deploy, its alert and the blame; BUS=kafka, SEED=7'
@@ -19,6 +19,7 @@ help:
 	@echo 'make check         formatting, lints, documentation, licences and the arrows between the crates'
 	@echo 'make bench         hook posts a second, hook to graph, a catalog of a million deploys; each against its bar'
 	@echo 'make bench-statsd  what a StatsD metric costs beside the original and collectd, and how many are lost'
+	@echo 'make bench-queries  queries and pictures over HTTP, beside the PEERS that are named'
 	@echo 'make eval          scores deployline on the labelled scenarios in EVAL and the public sets in DATA; SEEDS=1-24'
 	@echo 'make peers         the same scenarios with Apache Otava, a Kayenta-like judge and the usual practice beside us'
 	@echo 'make fuzz          mutates real input for SECONDS=60 and holds every parser to no panic and memory in proportion'
@@ -61,6 +62,12 @@ bench-statsd:
 	@scripts/setup test
 	cargo build --release --workspace --bins --locked
 	$(TARGET)/release/statsd
+
+# With peers: make bench-queries PEERS='carbonapi=127.0.0.1:12313=http://127.0.0.1:12391'
+bench-queries:
+	@scripts/setup demo
+	cargo build --workspace --bins --locked --release
+	$(TARGET)/release/queries $(PEERS)
 
 eval:
 	@scripts/setup eval

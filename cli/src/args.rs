@@ -51,7 +51,7 @@ pub enum Command {
     Notify(Notify),
     /// Say what is watched and what is not, how often quiet moments would raise an alarm, and what needs attention.
     Doctor(Doctor),
-    /// Draw a series with the deploys on it, as PNG or SVG.
+    /// Draw series with the deploys on them: in the terminal, or as PNG or SVG.
     Graph(Graph),
     /// Tell where a series changed its ways: when, with a band, and whether by a step, a ramp or a spike.
     Changes(changes::Changes),
@@ -397,9 +397,21 @@ pub struct Graph {
     /// End of the window.
     #[arg(long, default_value = "now", allow_hyphen_values = true)]
     pub until: String,
-    /// The file to write; its ending says PNG or SVG.
+    /// The file to write; its ending says PNG or SVG. Without one the terminal is drawn in.
     #[arg(short, long)]
-    pub out: PathBuf,
+    pub out: Option<PathBuf>,
+    /// Characters across; as the terminal has.
+    #[arg(long)]
+    pub columns: Option<u16>,
+    /// Lines of the plot in the terminal.
+    #[arg(long, default_value_t = 16)]
+    pub rows: u16,
+    /// Which deploys are drawn: auto, all, none or service:NAME.
+    #[arg(long, default_value = "auto")]
+    pub marks: String,
+    /// The zone of the time axis, as in Europe/Berlin.
+    #[arg(long, default_value = "UTC")]
+    pub tz: String,
     /// Width in pixels.
     #[arg(long, default_value_t = 1000)]
     pub width: u32,

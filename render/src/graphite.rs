@@ -40,6 +40,7 @@ pub use aggregate::Aggregate;
 pub use call::{Function, Group, Param, ParamKind};
 pub use error::GraphiteError;
 pub use evaluate::{Context, Limits, evaluate};
+pub use number::repr;
 pub use registry::{find, functions};
 pub use series::{Consolidation, Series};
 pub use source::{Metric, Source, SourceError, grid};

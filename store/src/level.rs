@@ -74,6 +74,12 @@ impl Level {
         self.entries.is_empty()
     }
 
+    /// The series alone.
+    pub fn leaves(mut self) -> Self {
+        self.entries.retain(|entry| entry.part & LEAF != 0);
+        self
+    }
+
     /// The nodes in order of their paths.
     pub fn iter(&self) -> impl Iterator<Item = Node<'_>> {
         self.entries.iter().map(|entry| Node {

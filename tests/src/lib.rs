@@ -23,6 +23,8 @@ pub mod ports;
 
 pub mod server;
 
+pub mod graphite_web;
+
 pub mod receiver;
 
 pub mod github;

@@ -28,6 +28,8 @@ pub const GITHUB_SECRET: &str = "It's a Secret to Everybody";
 const READY: Duration = Duration::from_secs(60);
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(20);
+/// Most bytes of one answer.
+const MAX_BODY_BYTES: u64 = 256 << 20;
 /// Longest wait for the process to end by itself.
 const DRAIN: Duration = Duration::from_secs(15);
 /// How much of the log a failed test shows, in bytes.
@@ -224,6 +226,14 @@ impl Server {
         answer(request.send(body)?)
     }
 
+    /// The answer to a body posted under a content type.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn post_as(&self, path: &str, content_type: &str, body: &[u8]) -> anyhow::Result<Answer> {
+        answer(self.agent.post(self.url(path)).header("content-type", content_type).send(body)?)
+    }
+
     /// The answer to a delivery of GitHub's, signed with the hook's secret.
     ///
     /// # Errors
@@ -302,12 +312,13 @@ impl Drop for Server {
     }
 }
 
-fn answer(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Answer> {
+/// The parts of an answer that tests look at.
+pub(crate) fn answer(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Answer> {
     let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
     Ok(Answer {
         status: response.status().as_u16(),
         content_type: content_type.unwrap_or_default().to_owned(),
-        body: response.body_mut().read_to_vec()?,
+        body: response.body_mut().with_config().limit(MAX_BODY_BYTES).read_to_vec()?,
     })
 }
 

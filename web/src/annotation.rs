@@ -29,8 +29,32 @@ pub struct Annotation {
     pub title: String,
     /// Who, what, the verdict and where to read on, a line each.
     pub text: String,
-    /// Kind, service, environment, version, `regressed` where it did harm, and its labels as `name:value`.
+    /// Kind, service, environment, version, `regressed` where it did harm, the tags of the event that it came as, and its
+    /// labels as `name:value`.
     pub tags: Vec<String>,
+    /// The event that it came as, where Graphite's events brought it.
+    pub event: Option<Event>,
+}
+
+/// An event of Graphite's, as it was sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// What happened.
+    pub what: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// More about it.
+    pub data: String,
+}
+
+impl Event {
+    /// The event that a deploy came as.
+    fn of(deploy: &Deploy) -> Option<Self> {
+        let label = |name: &str| deploy.labels.get(name).cloned();
+        let what = label("what")?;
+        let tags = label("tags").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        Some(Self { what, tags, data: label("data").unwrap_or_default() })
+    }
 }
 
 impl Annotation {
@@ -46,6 +70,7 @@ impl Annotation {
             title: title.into_iter().flatten().collect::<Vec<_>>().join(" "),
             text: text(deploy, verdict),
             tags: tags(deploy, verdict, kind.clone()),
+            event: Event::of(deploy),
         }
     }
 
@@ -110,8 +135,14 @@ fn tags(deploy: &Deploy, verdict: &DeployVerdict, kind: String) -> Vec<String> {
     let mut tags = vec![kind, deploy.service.clone(), deploy.environment.clone()];
     tags.extend(deploy.version.clone());
     tags.extend((verdict.word == Word::Regressed).then(|| "regressed".to_owned()));
-    let labels = deploy.labels.iter().map(|(name, value)| format!("{name}:{value}"));
-    tags.extend(labels.filter(|tag| tag.len() <= MAX_TAG_BYTES));
+    let (event, labels) = (Event::of(deploy), deploy.labels.iter());
+    let labels = labels.filter(|(name, _)| event.is_none() || !matches!(name.as_str(), "what" | "tags" | "data"));
+    let labels = labels.map(|(name, value)| format!("{name}:{value}")).filter(|tag| tag.len() <= MAX_TAG_BYTES);
+    for tag in event.iter().flat_map(|event| event.tags.clone()).chain(labels) {
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
     tags
 }
 

@@ -1,14 +1,14 @@
-//! `GET /graph.png` and `/graph.svg`: series with the deploys of the window drawn on them.
+//! `GET /graph.png`, `/graph.svg` and `/graph.txt`: series with the deploys of the window drawn on them.
 
 use std::str::FromStr;
 
 use deployline_render::{
-    AreaMode, Chart, DeployMark, Line, MarkVerdict, Shape, Theme, Unit,
+    AreaMode, Chart, DeployMark, Line, MarkVerdict, Shape, Terminal, Theme, Unit,
     graphite::parse::{Expression, ExpressionKind, parse},
 };
 use deployline_schemas::{
     Deploy, Incident, UnixMillis,
-    incident::IncidentState,
+    incident::{IncidentState, MovedSignal},
     signal::{Services, SignalKind},
 };
 use jiff::tz::TimeZone;
@@ -33,6 +33,22 @@ pub enum Format {
     Png,
     /// `/graph.svg`
     Svg,
+    /// `/graph.txt`, for a terminal.
+    Text(Terminal),
+}
+
+impl Format {
+    /// The text that fits a terminal of `columns` by `rows` characters, in colour with `color`.
+    ///
+    /// # Errors
+    /// [`WebError::Refused`] for a size that is no number; one out of bounds is held within them.
+    pub fn text(query: &Query) -> Result<Self, WebError> {
+        Ok(Self::Text(Terminal {
+            columns: query.count("columns", 100, (40, 500))?,
+            rows: query.count("rows", 16, (5, 200))?,
+            color: query.is_set("color"),
+        }))
+    }
 }
 
 /// Which deploys are drawn.
@@ -89,6 +105,8 @@ pub struct GraphQuery {
     pub title: Option<String>,
     /// Which deploys are drawn.
     pub marks: Marks,
+    /// Whether a target that names nothing is refused, rather than told in the title.
+    pub strict: bool,
     /// What Graphite's image parameters ask for.
     pub look: Look,
     /// The window that Graphite's parameters gave; then all targets are Graphite's. Otherwise it follows from the picture's.
@@ -193,6 +211,7 @@ impl GraphQuery {
             time_zone,
             title: query.text("title").map(|title| deployline_notify::figures::clip(&title, 200)),
             marks: query.get("deploys").map_or(Ok(Marks::Auto), str::parse)?,
+            strict: query.is_set("strict"),
             look: Look::default(),
             window: None,
         })
@@ -242,6 +261,7 @@ pub fn draw(library: &Library, query: &GraphQuery, format: Format) -> Result<Vec
     Ok(match format {
         Format::Png => deployline_render::png(&chart),
         Format::Svg => deployline_render::svg(&chart).into_bytes(),
+        Format::Text(terminal) => deployline_render::tty(&chart, terminal).into_bytes(),
     })
 }
 
@@ -266,11 +286,17 @@ fn chart(library: &Library, query: &GraphQuery) -> Result<Chart, WebError> {
     let unit = if calls.is_empty() { unit(&drawn) } else { Unit::Plain };
     if !calls.is_empty() {
         let evaluated = query.window().evaluate(library, &calls)?;
+        if evaluated.is_empty() {
+            unmatched.get_or_insert_with(|| calls[0].clone());
+        }
         lines.extend(evaluated.iter().take(MAX_LINES.saturating_sub(lines.len())).map(Line::from));
         // What the targets read says whose deploys matter and which incidents are shown.
         for name in calls.iter().flat_map(|target| paths(target)) {
             drawn.extend(library.target(&name, MAX_LINES));
         }
+    }
+    if let (true, Some(target)) = (query.strict, &unmatched) {
+        return Err(WebError::NotFound { what: "series", id: target.clone() });
     }
     lines.iter_mut().enumerate().for_each(|(place, line)| query.look.apply(place, line));
     let incidents = library.incidents_between(query.from, query.until)?;
@@ -280,6 +306,11 @@ fn chart(library: &Library, query: &GraphQuery) -> Result<Chart, WebError> {
     };
     let services: Vec<&str> = drawn.iter().filter_map(|drawn| drawn.service.as_deref()).collect();
     let deploys = chosen(deploys, &query.marks, &services, &library.services, &incidents);
+    // A verdict is told where it can be seen: on the services that were hit, and the series that moved.
+    let told: Vec<Incident> = incidents.iter().filter(|incident| concerns(incident, &drawn)).cloned().collect();
+    // What is to come is no part of the picture, unless Graphite's parameters ask for it.
+    let is_later = query.window.is_none() && query.until > library.now && query.from < library.now;
+    let until = if is_later { library.now } else { query.until };
     let title = query.title.clone().unwrap_or_else(|| title(&lines));
     Ok(Chart {
         width: query.width,
@@ -299,12 +330,9 @@ fn chart(library: &Library, query: &GraphQuery) -> Result<Chart, WebError> {
         legend: query.look.legend,
         time_zone: query.time_zone.clone(),
         from: query.from,
-        until: query.until,
+        until,
         lines,
-        deploys: deploys
-            .iter()
-            .map(|deploy| DeployMark::new(deploy).with_verdict(verdict(deploy, &incidents)))
-            .collect(),
+        deploys: deploys.iter().map(|deploy| DeployMark::new(deploy).with_verdict(verdict(deploy, &told))).collect(),
         onset: onset(&drawn, &incidents),
         ..Chart::default()
     })
@@ -349,6 +377,17 @@ fn verdict(deploy: &Deploy, incidents: &[Incident]) -> MarkVerdict {
         }
     }
     gravest
+}
+
+/// Whether an incident has to do with what is drawn. Of a picture without series it is not known, so it has.
+fn concerns(incident: &Incident, drawn: &[Drawn]) -> bool {
+    let is_hit = |drawn: &Drawn| {
+        let by = |moved: &MovedSignal| {
+            moved.series == drawn.series || drawn.service.as_deref() == Some(moved.service.as_str())
+        };
+        incident.signals.iter().any(by)
+    };
+    drawn.is_empty() || drawn.iter().any(is_hit)
 }
 
 /// The onset of the first incident that moved one of the series shown.
@@ -437,6 +476,19 @@ mod tests {
         assert_eq!(count(100, &Marks::Auto, &["search"]), 101);
         assert_eq!(count(100, &Marks::All, &["payments"]), 101);
         assert_eq!(count(100, &Marks::None, &[]), 0);
+    }
+
+    #[test]
+    fn a_verdict_is_told_where_it_can_be_seen() {
+        let incident = fixtures::incident();
+        let moved = &incident.signals[0];
+        let of = |series: &str, service: Option<&str>| {
+            [Drawn { service: service.map(str::to_owned), ..Drawn::plain(series, &[]) }]
+        };
+        assert!(concerns(&incident, &of(&moved.series, None)));
+        assert!(concerns(&incident, &of("x", Some(&moved.service))));
+        assert!(!concerns(&incident, &of("x", Some("elsewhere"))));
+        assert!(concerns(&incident, &[]));
     }
 
     #[test]

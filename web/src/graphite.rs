@@ -19,6 +19,8 @@ mod metrics;
 
 mod tags;
 
+mod tag_writes;
+
 mod functions;
 
 mod events;
@@ -27,6 +29,7 @@ pub use events::{get_data, post as post_event};
 pub use functions::{functions, one as function};
 pub use metrics::{expand, find, index};
 pub use render::render;
+pub use tag_writes::{delete_series, tag_multi_series, tag_series};
 pub use tags::{complete_tags, complete_values, find_series, list as list_tags, values as tag_values};
 
 use deployline_render::graphite::GraphiteError;

@@ -216,7 +216,12 @@ fn graph_routes(app: App) -> BoxedFilter<(Response,)> {
             .and(query())
             .and_then(move |app, query| answer(graph(app, query, format)))
     };
-    route("graph.png", Format::Png).or(route("graph.svg", Format::Svg)).unify().boxed()
+    let text =
+        warp::path!("graph.txt").and(warp::get()).and(with(app.clone())).and(query()).and_then(|app, query: Query| {
+            answer(async move { graph(app, query.clone(), Format::text(&query)?).await })
+        });
+    let pictures = route("graph.png", Format::Png).or(route("graph.svg", Format::Svg)).unify();
+    pictures.or(text).unify().boxed()
 }
 
 async fn graph(app: App, query: Query, format: Format) -> Result<Response, WebError> {

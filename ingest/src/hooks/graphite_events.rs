@@ -52,8 +52,11 @@ pub(super) fn parse(request: &HookRequest, config: &HookConfig) -> Result<Parsed
         ..told.event
     };
     event.version = event.version.or_else(|| tags::revision_in(&data));
-    if !data.is_empty() {
-        event.labels.insert("data".to_owned(), first_line(&data).to_owned());
-    }
+    // As it came, so that whoever asks for the events gets back what was sent.
+    let sent =
+        [("what", first_line(&what).to_owned()), ("tags", tags.join(" ")), ("data", first_line(&data).to_owned())];
+    event
+        .labels
+        .extend(sent.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name.to_owned(), text)));
     Ok(Parsed::one(foreign(dated(event, request.received_at)), None))
 }

@@ -355,7 +355,8 @@ fn aggregate_line(call: &mut Call<'_>) -> Outcome {
             let values = vec![value; one.values.len()];
             return one.derived(name, values);
         }
-        call.made(name, from_s, until_s, ((until_s - from_s) / 2).max(1), vec![value; 3])
+        let line = call.made(name, from_s, until_s, ((until_s - from_s) / 2).max(1), vec![value; 3]);
+        line.tagged("name", if value.is_nan() { "None".to_owned() } else { repr(value) })
     };
     Ok(series.into_iter().map(line).collect::<Vec<_>>().into())
 }

@@ -361,6 +361,6 @@ impl Call<'_> {
 
     /// A series made up by a function, with the request's settings.
     pub fn made(&self, name: impl Into<String>, start_s: i64, end_s: i64, step_s: i64, values: Vec<f64>) -> Series {
-        Series { x_files_factor: self.context.x_files_factor, ..Series::new(name, start_s, end_s, step_s, values) }
+        Series { x_files_factor: self.context.x_files_factor(), ..Series::new(name, start_s, end_s, step_s, values) }
     }
 }

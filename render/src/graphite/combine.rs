@@ -23,7 +23,7 @@ macro_rules! aggregates {
             params: LISTS,
             run: |call| {
                 let series = call.series(0)?;
-                Ok(aggregated(series, $word, call.context.x_files_factor)?.into_iter().collect::<Vec<_>>().into())
+                Ok(aggregated(series, $word, call.context.x_files_factor())?.into_iter().collect::<Vec<_>>().into())
             },
         },)*]
     };
@@ -53,7 +53,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ],
         run: |call| {
             let (_, name) = call.aggregate(1)?;
-            let x_files_factor = call.number(2)?.map_or(call.context.x_files_factor, |number| number.value);
+            let x_files_factor = call.number(2)?.map_or(call.context.x_files_factor(), |number| number.value);
             let series = call.series(0)?;
             Ok(aggregated(series, &name, x_files_factor)?.into_iter().collect::<Vec<_>>().into())
         },
@@ -107,7 +107,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
                 return Ok(Value::Series(one.clone()));
             }
             let series = lists.into_iter().flatten().collect();
-            Ok(aggregated(series, "multiply", call.context.x_files_factor)?.into_iter().collect::<Vec<_>>().into())
+            Ok(aggregated(series, "multiply", call.context.x_files_factor())?.into_iter().collect::<Vec<_>>().into())
         },
     },
     Function {
@@ -283,7 +283,7 @@ fn pairwise(call: &mut Call<'_>, name: &str) -> Outcome {
     let mut results = Vec::new();
     for (first, second) in firsts.into_iter().zip(seconds) {
         let full_name = format!("{word}Series({},{})", first.name, second.name);
-        if let Some(result) = aggregated(vec![first, second], name, call.context.x_files_factor)? {
+        if let Some(result) = aggregated(vec![first, second], name, call.context.x_files_factor())? {
             results.push(Series { name: full_name, ..result });
         }
     }
@@ -534,7 +534,7 @@ fn weighted_average(call: &mut Call<'_>) -> Outcome {
             products.push(call.made(name, average.start_s, average.end_s, average.step_s, values));
         }
     }
-    let factor = call.context.x_files_factor;
+    let factor = call.context.x_files_factor();
     let (Some(products), Some(weights)) = (aggregated(products, "sum", factor)?, aggregated(weights, "sum", factor)?)
     else {
         return Ok(Vec::new().into());

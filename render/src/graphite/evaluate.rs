@@ -57,6 +57,8 @@ pub struct Context<'s> {
     spent: Rc<Cell<usize>>,
     /// What `stacked` has heaped up so far, by the name of the stack.
     pub(super) stacks: Rc<RefCell<HashMap<String, Vec<f64>>>>,
+    /// What `setXFilesFactor` has said for everything after it.
+    pub(super) x_files_factor_set: Rc<Cell<Option<f64>>>,
     /// How deep functions that evaluate targets themselves are nested.
     depth: usize,
     /// What `$name` stands for within a template.
@@ -88,6 +90,7 @@ impl<'s> Context<'s> {
             limits: Limits::default(),
             spent: Rc::default(),
             stacks: Rc::default(),
+            x_files_factor_set: Rc::default(),
             depth: 0,
             names: Vec::new(),
         }
@@ -96,6 +99,16 @@ impl<'s> Context<'s> {
     /// The same over another window.
     pub(super) fn over(&self, from_s: i64, until_s: i64) -> Self {
         Self { from_s, until_s: until_s.max(from_s.saturating_add(1)), ..self.clone() }
+    }
+
+    /// The least share of values that makes a value of them, here and now.
+    pub(super) fn x_files_factor(&self) -> f64 {
+        self.x_files_factor_set.get().unwrap_or(self.x_files_factor)
+    }
+
+    /// The window that is read: what is to come is not, as whisper has it.
+    fn read_window(&self) -> (i64, i64) {
+        (self.from_s, self.until_s.min(self.now_s).max(self.from_s.saturating_add(1)))
     }
 
     /// Evaluates a target that a function made up.
@@ -214,13 +227,18 @@ impl<'s> Context<'s> {
             };
             pattern = pattern.replace(&format!("${name}"), &word);
         }
-        let metrics = self.source.find(&pattern, self.from_s, self.until_s)?;
+        if self.from_s > self.now_s {
+            return Ok(Value::Series(Vec::new()));
+        }
+        let (from_s, until_s) = self.read_window();
+        let metrics = self.source.find(&pattern, from_s, until_s)?;
         Ok(Value::Series(self.read(metrics, &pattern)?))
     }
 
     /// Reads the series of tag expressions, sorted by name.
     pub(super) fn tagged(&self, expressions: &[String], text: &str) -> Result<Vec<Series>, GraphiteError> {
-        let metrics = self.source.find_tagged(expressions, self.from_s, self.until_s)?;
+        let (from_s, until_s) = self.read_window();
+        let metrics = self.source.find_tagged(expressions, from_s, until_s)?;
         self.read(metrics, text)
     }
 
@@ -230,7 +248,8 @@ impl<'s> Context<'s> {
         }
         metrics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         metrics.dedup_by(|a, b| a.name == b.name);
-        let grid_of = |metric: &Metric| grid(self.from_s, self.until_s, metric.step_s);
+        let (from_s, until_s) = self.read_window();
+        let grid_of = |metric: &Metric| grid(from_s, until_s, metric.step_s);
         let n_points = |metric: &Metric| {
             let (start, end) = grid_of(metric);
             ((end - start) / metric.step_s.max(1)) as usize
@@ -238,13 +257,13 @@ impl<'s> Context<'s> {
         self.spend(metrics.iter().map(n_points).fold(0, usize::saturating_add))?;
         let read = |metric: &Metric| {
             let (start_s, end_s) = grid_of(metric);
-            let mut values = self.source.read(metric, self.from_s, self.until_s)?;
+            let mut values = self.source.read(metric, from_s, until_s)?;
             // The grid is the contract; whatever a source gives, no function sees another length.
             values.resize(n_points(metric), f64::NAN);
             Ok(Series {
                 path_expression: path_expression.to_owned(),
                 tags: tags(&metric.name),
-                x_files_factor: self.x_files_factor,
+                x_files_factor: self.x_files_factor(),
                 ..Series::new(&*metric.name, start_s, end_s, metric.step_s, values)
             })
         };

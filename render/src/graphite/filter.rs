@@ -4,7 +4,7 @@ use super::{
     aggregate::Aggregate,
     call::{Call, Function, Group, Outcome, Param, ParamKind, Value, may, needs, rest},
     combine::rows,
-    number::general,
+    number::{general, repr},
     pattern::{percentile, regex, replacement},
     series::Series,
 };
@@ -210,6 +210,7 @@ fn remove(call: &mut Call<'_>, above: bool, by_percentile: bool) -> Outcome {
     let cut = |one: Series| {
         let bound = if by_percentile { percentile(&one.values, n, false) } else { n };
         let name = format!("{function}({}, {})", one.name, general(n));
+        let one = if by_percentile && !bound.is_nan() { one.tagged("nPercentile", repr(n)) } else { one };
         one.renamed(name)
             .map(|value| if (above && value > bound) || (!above && value < bound) { f64::NAN } else { value })
     };

@@ -95,7 +95,7 @@ fn called(call: &Call<'_>, name: &str, lists: Vec<Vec<Series>>, place: usize) ->
         if Aggregate::named(name).is_none() {
             return Err(call.wrong(place, format!("`{name}` combines no series")));
         }
-        return aggregated(lists.into_iter().flatten().collect(), name, call.context.x_files_factor);
+        return aggregated(lists.into_iter().flatten().collect(), name, call.context.x_files_factor());
     };
     let mut values: Vec<Vec<(usize, Value)>> = vec![Vec::new(); function.params.len()];
     let last = function.params.len() - 1;
@@ -290,7 +290,7 @@ fn with_wildcards(call: &mut Call<'_>, name: &str, positions: &[i64]) -> Outcome
     };
     let mut results = Vec::new();
     for (key, list) in keyed(call.series(0)?, key_of) {
-        if let Some(result) = aggregated(list, name, call.context.x_files_factor)? {
+        if let Some(result) = aggregated(list, name, call.context.x_files_factor())? {
             results.push(Series { name: key, ..result });
         }
     }

@@ -35,7 +35,13 @@ pub(super) static FUNCTIONS: &[Function] = &[
             let forecast = |forecast: Forecast| {
                 let Forecast { series, start_s, predictions, .. } = forecast;
                 let name = format!("holtWintersForecast({})", series.name);
-                Series { start_s, ..series.tagged("holtWintersForecast", 1).derived(name, predictions) }
+                Series {
+                    start_s,
+                    ..series
+                        .tagged("holtWintersForecast", 1)
+                        .tagged("holtWintersDeviation", 1)
+                        .derived(name, predictions)
+                }
             };
             Ok(forecasts(call, 1, 2)?.into_iter().map(forecast).collect::<Vec<_>>().into())
         },
@@ -134,7 +140,7 @@ fn smooth(values: &[f64], season: usize) -> (Vec<f64>, Vec<f64>) {
 
 /// Each series with its lower and upper band.
 fn bands(call: &Call<'_>) -> Result<Vec<(String, Series, Series)>, GraphiteError> {
-    let delta = call.integer(1)? as f64;
+    let delta = call.float(1)?;
     let band = |forecast: Forecast| {
         let Forecast { series, start_s, predictions, deviations } = forecast;
         let edge = |word: &str, sign: f64| {
@@ -143,8 +149,8 @@ fn bands(call: &Call<'_>) -> Result<Vec<(String, Series, Series)>, GraphiteError
                 .zip(&deviations)
                 .map(|(value, deviation)| value + sign * delta * deviation)
                 .collect();
-            let one =
-                series.without_values().tagged("holtWintersConfidenceUpper", 1).tagged("holtWintersConfidenceLower", 1);
+            let one = series.without_values().tagged("holtWintersForecast", 1).tagged("holtWintersDeviation", 1);
+            let one = one.tagged("holtWintersConfidenceUpper", 1).tagged("holtWintersConfidenceLower", 1);
             let name = format!("holtWintersConfidence{word}({})", series.name);
             Series { start_s, path_expression: series.path_expression.clone(), ..one.derived(name, values) }
         };

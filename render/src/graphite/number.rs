@@ -40,7 +40,7 @@ impl fmt::Display for Number {
 }
 
 /// A float as Python's `str` writes it: `100.0`, `0.5`, `1e-07`, `1e+16`.
-pub(super) fn repr(value: f64) -> String {
+pub fn repr(value: f64) -> String {
     if value.is_nan() {
         return "nan".to_owned();
     }

@@ -195,6 +195,7 @@ fn consolidate(call: &mut Call<'_>, name: &str) -> Outcome {
 
 fn x_files(call: &mut Call<'_>) -> Outcome {
     let factor = call.float(1)?;
+    call.context.x_files_factor_set.set(Some(factor));
     let set = |one: Series| Series { x_files_factor: factor, ..one }.tagged("xFilesFactor", repr(factor));
     Ok(call.series(0)?.into_iter().map(set).collect::<Vec<_>>().into())
 }

@@ -284,10 +284,11 @@ fn transform_null(call: &mut Call<'_>) -> Outcome {
     let default = call.float(1)?;
     let reference = call.series(2)?;
     let present = (!reference.is_empty()).then(|| rows(&reference, |row| row.iter().copied().fold(f64::NAN, f64::max)));
+    let shown = if call.values[1].is_empty() { "0".to_owned() } else { repr(default) };
     let fill = |one: Series| {
         let suffix = if present.is_some() { ",referenceSeries" } else { "" };
         let name = format!("transformNull({},{}{suffix})", one.name, general(default));
-        let mut one = one.tagged("transformNull", repr(default)).renamed(name);
+        let mut one = one.tagged("transformNull", &shown).renamed(name);
         if present.is_some() {
             one = one.tagged("referenceSeries", 1);
         }
@@ -308,6 +309,7 @@ fn transform_null(call: &mut Call<'_>) -> Outcome {
 fn fill(call: &mut Call<'_>, value_of: impl Fn(f64, f64, f64) -> f64, at_end: bool) -> Outcome {
     let limit = match &call.values[1].first() {
         None | Some((_, Value::None)) => f64::INFINITY,
+        Some((_, Value::Text(text))) if text.eq_ignore_ascii_case("inf") => f64::INFINITY,
         Some(_) => call.float(1)?,
     };
     let function = call.function.name;

@@ -62,11 +62,12 @@ pub async fn get_data(app: App, headers: HeaderMap, query: Query) -> Result<Resp
 }
 
 fn event(annotation: &Annotation) -> serde_json::Value {
+    let sent = annotation.event.as_ref();
     serde_json::json!({
         "id": annotation.number(),
         "when": annotation.at.as_secs(),
-        "what": annotation.title,
-        "data": annotation.text,
-        "tags": annotation.tags,
+        "what": sent.map_or(&annotation.title, |event| &event.what),
+        "data": sent.map_or(&annotation.text, |event| &event.data),
+        "tags": sent.map_or(&annotation.tags, |event| &event.tags),
     })
 }

@@ -1,6 +1,6 @@
 //! `/functions`: what targets can call, from the registry itself.
 
-use deployline_render::graphite::{self, Function, Param};
+use deployline_render::graphite::{self, Aggregate, Function, Param, ParamKind};
 use serde_json::{Map, Value, json};
 use warp::{Reply, reply::Response};
 
@@ -74,8 +74,31 @@ fn parameter(param: &Param) -> Value {
     if let Some(default) = param.default {
         described["default"] = serde_json::from_str(default).unwrap_or_else(|_| json!(default));
     }
-    if !param.options.is_empty() {
-        described["options"] = json!(param.options);
+    let mut options = match param.kind {
+        ParamKind::AggFunc => Aggregate::NAMES.to_vec(),
+        _ => param.options.to_vec(),
+    };
+    options.sort_unstable();
+    if !options.is_empty() {
+        described["options"] = json!(options);
+    }
+    if let Some(suggestions) = suggestions(param) {
+        described["suggestions"] = suggestions;
+    }
+    if param.kind == ParamKind::IntOrInf {
+        described["default"] = Value::Null;
     }
     described
+}
+
+/// What a query editor offers for a parameter; these are graphite-web's.
+fn suggestions(param: &Param) -> Option<Value> {
+    Some(match param.name {
+        "intervalString" if param.kind == ParamKind::Interval => json!(["10min", "1h", "1d"]),
+        "windowSize" => json!([5, 7, 10, "1min", "5min", "10min", "30min", "1hour"]),
+        "timeShift" | "timeShiftUnit" => json!(["1h", "6h", "12h", "1d", "2d", "7d", "14d", "30d"]),
+        "bootstrapInterval" => json!(["7d", "30d"]),
+        "seasonality" => json!(["1d", "7d"]),
+        _ => return None,
+    })
 }

@@ -45,7 +45,9 @@ pub fn series(all: &[Series], nulls: bool) -> Vec<u8> {
         head(&mut out, one);
         stamps.fit(one);
         let start = out.len();
-        for (index, value) in one.values.iter().enumerate() {
+        // What stands past the end of the grid has no time, as in graphite-web: `verticalLine` is one datapoint.
+        let room = (one.end_s - one.start_s).div_euclid(one.step_s).saturating_add(1).max(0) as usize;
+        for (index, value) in one.values.iter().take(room).enumerate() {
             if value.is_nan() && !nulls {
                 continue;
             }

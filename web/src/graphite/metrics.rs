@@ -8,8 +8,8 @@ use warp::{http::HeaderMap, reply::Response};
 use super::{json, scripted, tags::names};
 use crate::{app::App, error::WebError, library::blocking, query::Query};
 
-/// `GET` and `POST /metrics/find`: one level of the tree, as `treejson`, `completer` or `nodelist`. A window is no filter
-/// here: names are those that the store has.
+/// `GET` and `POST /metrics/find`: one level of the tree, as `treejson`, `completer`, `nodelist` or `json`. A window is no
+/// filter here: names are those that the store has.
 ///
 /// # Errors
 /// No `query`, or a format that is not known.
@@ -25,20 +25,22 @@ pub async fn find(app: App, headers: HeaderMap, query: Query) -> Result<Response
             completer
         }
         Some("nodelist") => node_list,
+        Some("json") => path_list,
         Some(other) => {
-            let message = format!("`{other}` is not treejson, completer or nodelist");
+            let message = format!("`{other}` is not treejson, completer, nodelist or json");
             return Err(WebError::parameter("format", message));
         }
     };
-    let wildcards = query.is_set("wildcards");
+    let (wildcards, leaves_only) = (query.is_set("wildcards"), query.is_set("leavesOnly"));
     let found = blocking(&app, move |library| {
         let found = library.store().find(&pattern);
+        let found = if leaves_only { found.leaves() } else { found };
         Ok(write(&found, &pattern, wildcards))
     });
     scripted(&query, &headers, found.await?)
 }
 
-/// Branches first, each name once: `[{"text", "id", "allowChildren", "expandable", "leaf"}]`.
+/// Branches first, each name once; what is both is shown as a branch: `[{"text", "id", "allowChildren", "expandable", "leaf"}]`.
 fn tree(found: &Level, pattern: &str, wildcards: bool) -> Vec<u8> {
     let base = pattern.rfind('.').map_or("", |dot| &pattern[..=dot]);
     let mut out = vec![b'['];
@@ -55,8 +57,10 @@ fn tree(found: &Level, pattern: &str, wildcards: bool) -> Vec<u8> {
     if wildcards && found.len() > 1 {
         entry("*", found.iter().all(|node| node.is_leaf));
     }
-    found.parts().filter(|(_, is_branch, _)| *is_branch).for_each(|(name, ..)| entry(name, false));
-    found.parts().filter(|(.., is_leaf)| *is_leaf).for_each(|(name, ..)| entry(name, true));
+    let mut parts: Vec<_> = found.parts().collect();
+    parts.sort_unstable();
+    parts.iter().filter(|(_, is_branch, _)| *is_branch).for_each(|(name, ..)| entry(name, false));
+    parts.iter().filter(|(_, is_branch, is_leaf)| *is_leaf && !*is_branch).for_each(|(name, ..)| entry(name, true));
     out.push(b']');
     out
 }
@@ -75,6 +79,18 @@ fn completer(found: &Level, _pattern: &str, wildcards: bool) -> Vec<u8> {
         out.extend_from_slice(br#", {"name": "*"}"#);
     }
     out.extend_from_slice(b"]}");
+    out
+}
+
+/// `[{"path": "a.b", "is_leaf": true}]`
+fn path_list(found: &Level, _pattern: &str, _wildcards: bool) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for (index, node) in found.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b"{\"path\": " } else { b", {\"path\": " });
+        json::string(&mut out, &node.path());
+        out.extend_from_slice(if node.is_leaf { br#", "is_leaf": true}"# } else { br#", "is_leaf": false}"# });
+    }
+    out.push(b']');
     out
 }
 
@@ -102,12 +118,9 @@ fn list<'t>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'t str>) {
 /// `/metrics/expand`: the paths that patterns stand for, sorted, each once; by pattern with `groupByExpr`.
 ///
 /// # Errors
-/// No `query`.
+/// A `jsonp` that is no name.
 pub async fn expand(app: App, headers: HeaderMap, query: Query) -> Result<Response, WebError> {
     let patterns: Vec<String> = query.all("query").map(|pattern| pattern.trim().to_owned()).collect();
-    if patterns.is_empty() {
-        return Err(WebError::parameter("query", "`query` is missing"));
-    }
     let (leaves_only, grouped) = (query.is_set("leavesOnly"), query.is_set("groupByExpr"));
     let expanded = blocking(&app, move |library| {
         let groups: BTreeMap<&str, BTreeSet<String>> =
@@ -178,7 +191,6 @@ mod tests {
                 {"text": "*", "id": "a.*", "allowChildren": 1, "expandable": 1, "leaf": 0},
                 {"text": "c", "id": "a.c", "allowChildren": 1, "expandable": 1, "leaf": 0},
                 {"text": "b", "id": "a.b", "allowChildren": 0, "expandable": 0, "leaf": 1},
-                {"text": "c", "id": "a.c", "allowChildren": 0, "expandable": 0, "leaf": 1},
             ])
         );
         assert_eq!(
@@ -188,5 +200,9 @@ mod tests {
             ]})
         );
         assert_eq!(json(node_list(&level, "a.*", false)), serde_json::json!({"nodes": ["b", "c"]}));
+        assert_eq!(
+            json(path_list(&level.leaves(), "a.*", false)),
+            serde_json::json!([{"path": "a.b", "is_leaf": true}, {"path": "a.c", "is_leaf": true}])
+        );
     }
 }

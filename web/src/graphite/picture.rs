@@ -40,6 +40,7 @@ pub fn graph(query: &Query, targets: Vec<String>, window: Window) -> Result<Grap
         // Graphite's pictures have no title unless one is asked for.
         title: Some(query.text("title").map(|title| deployline_notify::figures::clip(&title, 200)).unwrap_or_default()),
         marks: query.get("deploys").map_or(Ok(Marks::Auto), str::parse)?,
+        strict: false,
         look: look(query)?,
         window: Some(window),
     })
@@ -105,6 +106,7 @@ pub async fn answer(app: &App, graph: GraphQuery, format: Format) -> Result<Resp
     let content_type = match format {
         Format::Png => "image/png",
         Format::Svg => "image/svg+xml; charset=utf-8",
+        Format::Text(_) => "text/plain; charset=utf-8",
     };
     Ok(response::bytes(content_type, picture.await?))
 }

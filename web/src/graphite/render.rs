@@ -32,9 +32,9 @@ impl Format {
             Some("raw") => Self::Raw,
             Some("csv") => Self::Csv,
             Some("svg") => Self::Picture(Picture::Svg),
+            None if query.get("rawData").is_some() => Self::Raw,
             // Without a word it is a picture, as in the address of an <img>.
             None | Some("png") => Self::Picture(Picture::Png),
-            _ if query.get("rawData").is_some() => Self::Raw,
             Some(other) => {
                 let message = format!("`{other}` is not json, raw, csv, png or svg");
                 return Err(WebError::parameter("format", message));

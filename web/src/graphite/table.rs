@@ -1,6 +1,6 @@
 //! Series as `raw` and as `csv`.
 
-use deployline_render::graphite::Series;
+use deployline_render::graphite::{Series, repr};
 use jiff::{Timestamp, tz::TimeZone};
 
 /// `name,start,end,step|1.0,None,…`, a line for each series.
@@ -34,7 +34,7 @@ pub fn csv(all: &[Series], zone: &TimeZone) -> Vec<u8> {
 }
 
 fn written(value: f64, gap: &str) -> String {
-    if value.is_nan() { gap.to_owned() } else { format!("{value:?}") }
+    if value.is_nan() { gap.to_owned() } else { repr(value) }
 }
 
 /// A cell as RFC 4180 quotes it. One that a spreadsheet would take for a formula cannot come of a series' name alone, but

@@ -139,24 +139,26 @@ fn filter(query: &Query) -> Result<Option<Regex>, WebError> {
 /// `GET /tags`: every tag in use.
 ///
 /// # Errors
-/// A `filter` that is no regular expression.
+/// A `filter` that is no regular expression, a `limit` that is no number.
 pub async fn list(app: App, query: Query) -> Result<Response, WebError> {
     let filter = filter(&query)?;
+    let limit = query.count("limit", usize::MAX, (1, usize::MAX))?;
     let tags = blocking(&app, move |library| {
         let names = tagged(library.store(), &[]);
         let tags: BTreeSet<&str> = names.iter().flat_map(|(_, name)| tags_of(name)).map(|(tag, _)| tag).collect();
         let taken = tags.into_iter().filter(|tag| filter.as_ref().is_none_or(|regex| regex.is_match(tag)));
-        Ok(taken.map(|tag| serde_json::json!({ "tag": tag })).collect::<Vec<_>>())
+        Ok(taken.take(limit).map(|tag| serde_json::json!({ "tag": tag })).collect::<Vec<_>>())
     });
     Ok(warp::reply::json(&tags.await?).into_response())
 }
 
-/// `GET /tags/{tag}`: its values, with how many series have each.
+/// `GET /tags/{tag}`: its values, with how many series have each; `null` for a tag that no series has.
 ///
 /// # Errors
-/// A `filter` that is no regular expression; 404 for a tag that no series has.
+/// A `filter` that is no regular expression, a `limit` that is no number.
 pub async fn values(app: App, tag: String, query: Query) -> Result<Response, WebError> {
     let filter = filter(&query)?;
+    let limit = query.count("limit", usize::MAX, (1, usize::MAX))?;
     let answer = blocking(&app, move |library| {
         let names = tagged(library.store(), &[]);
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -164,11 +166,11 @@ pub async fn values(app: App, tag: String, query: Query) -> Result<Response, Web
             *counts.entry(value).or_default() += 1;
         }
         if counts.is_empty() {
-            return Err(WebError::NotFound { what: "tag", id: tag.clone() });
+            return Ok(serde_json::Value::Null);
         }
         let taken = counts.iter().filter(|(value, _)| filter.as_ref().is_none_or(|regex| regex.is_match(value)));
         let values: Vec<_> =
-            taken.map(|(value, count)| serde_json::json!({ "value": value, "count": count })).collect();
+            taken.take(limit).map(|(value, count)| serde_json::json!({ "value": value, "count": count })).collect();
         Ok(serde_json::json!({ "tag": tag, "values": values }))
     });
     Ok(warp::reply::json(&answer.await?).into_response())

@@ -42,18 +42,36 @@ fn tags(app: &App) -> BoxedFilter<(Response,)> {
     let complete_values = warp::path!("tags" / "autoComplete" / "values")
         .and(asked(app))
         .and_then(|app, headers, query| answer(graphite::complete_values(app, headers, query)));
-    let series =
-        warp::path!("tags" / "findSeries").and(get()).and_then(|app, query| answer(graphite::find_series(app, query)));
+    let series = warp::path!("tags" / "findSeries")
+        .and(asked(app))
+        .and_then(|app, _, query| answer(graphite::find_series(app, query)));
     let all = warp::path!("tags").and(get()).and_then(|app, query| answer(graphite::list_tags(app, query)));
-    // What `findSeries` refuses goes on to the next path that fits; it must not be looked up as a tag there.
+    // What these refuse goes on to the next path that fits; it must not be looked up as a tag there.
     let tag = id().and_then(|tag: String| async move {
-        if tag == "findSeries" { Err(warp::reject::not_found()) } else { Ok(tag) }
+        match tag.as_str() {
+            "findSeries" | "tagSeries" | "tagMultiSeries" | "delSeries" => Err(warp::reject::not_found()),
+            _ => Ok(tag),
+        }
     });
     let one = warp::path!("tags" / ..)
         .and(tag)
         .and(get())
         .and_then(|tag, app, query| answer(graphite::tag_values(app, tag, query)));
-    complete_tags.or(complete_values).unify().or(series).unify().or(all).unify().or(one).unify().boxed()
+    let read = complete_tags.or(complete_values).unify().or(series).unify().or(all).unify().or(one).unify().boxed();
+    read.or(tag_writes(app)).unify().boxed()
+}
+
+fn tag_writes(app: &App) -> BoxedFilter<(Response,)> {
+    let tag = warp::path!("tags" / "tagSeries")
+        .and(posted(app))
+        .and_then(|app, _, query| answer(graphite::tag_series(app, query)));
+    let tag_multi = warp::path!("tags" / "tagMultiSeries")
+        .and(posted(app))
+        .and_then(|app, _, query| answer(graphite::tag_multi_series(app, query)));
+    let delete = warp::path!("tags" / "delSeries")
+        .and(posted(app))
+        .and_then(|app, _, query| answer(graphite::delete_series(app, query)));
+    tag.or(tag_multi).unify().or(delete).unify().boxed()
 }
 
 fn events(app: &App) -> BoxedFilter<(Response,)> {
@@ -70,6 +88,11 @@ fn events(app: &App) -> BoxedFilter<(Response,)> {
 /// A question by GET or POST: the query's parameters, then those of a form in the body.
 fn asked(app: &App) -> impl Filter<Extract = (App, HeaderMap, Query), Error = Rejection> + Clone + use<> {
     let get = warp::get().and(with(app.clone())).and(warp::header::headers_cloned()).and(query());
+    get.or(posted(app)).unify()
+}
+
+/// The same by POST alone.
+fn posted(app: &App) -> impl Filter<Extract = (App, HeaderMap, Query), Error = Rejection> + Clone + use<> {
     let post = warp::post().and(incoming(app.clone())).and_then(
         |app: App, headers: HeaderMap, raw: String, body: Body| async move {
             let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -79,5 +102,5 @@ fn asked(app: &App) -> impl Filter<Extract = (App, HeaderMap, Query), Error = Re
             Ok::<_, Rejection>((app, headers, query))
         },
     );
-    get.or(post.untuple_one()).unify()
+    post.untuple_one()
 }
