@@ -49,10 +49,4 @@ impl StoreConfig {
     pub fn in_dir(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into(), ..Self::default() }
     }
-
-    /// The longest that any series is kept, in seconds.
-    pub fn longest_keep_s(&self) -> i64 {
-        let longest = self.retention.iter().map(RetentionRule::longest_s).max().unwrap_or(0);
-        i64::try_from(longest).unwrap_or(i64::MAX)
-    }
 }

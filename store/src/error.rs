@@ -130,3 +130,9 @@ impl<T> IoContext<T> for polars::prelude::PolarsResult<T> {
         self.map_err(|source| StoreError::Parquet { action, path: path.to_owned(), source })
     }
 }
+
+impl<T> IoContext<T> for Result<T, polars_parquet::parquet::error::ParquetError> {
+    fn context(self, action: &'static str, path: &std::path::Path) -> Result<T, StoreError> {
+        self.map_err(|error| StoreError::Parquet { action, path: path.to_owned(), source: error.into() })
+    }
+}

@@ -12,9 +12,13 @@ pub mod error;
 
 pub mod point;
 
+pub mod rollup;
+
 pub mod glob;
 
 pub mod level;
+
+pub mod tags;
 
 mod parts;
 
@@ -45,5 +49,7 @@ pub use config::StoreConfig;
 pub use error::StoreError;
 pub use level::Level;
 pub use point::{Appended, Columns, Point, SeriesId};
+pub use rollup::{Bucket, Consolidate};
 pub use sources::{Federation, SourceConfig, SourceKind, SourceStats};
 pub use store::{Maintained, Stats, Store};
+pub use tags::TagExpression;

@@ -17,6 +17,8 @@ use crate::{
     glob::matches_dotted,
     level::Level,
     point::SeriesId,
+    retention::{NO_RULE, Policy, RuleId},
+    tags::TagIndex,
     trie::Trie,
 };
 
@@ -26,12 +28,25 @@ pub(crate) struct Names {
     by_name: HashMap<Arc<str>, SeriesId, foldhash::fast::RandomState>,
     /// Forgotten numbers leave a hole: a number is never given twice.
     by_id: Vec<Option<Arc<str>>>,
+    /// Which rule each number's name is kept by, apart from the names: every datapoint asks for it.
+    rules: Vec<RuleId>,
+    policy: Arc<Policy>,
     trie: Trie,
     /// Tagged names stand apart: a glob over dotted parts does not see them unless it has tags itself.
     tagged: BTreeMap<Arc<str>, SeriesId>,
+    tags: TagIndex,
 }
 
 impl Names {
+    pub fn new(policy: Arc<Policy>) -> Self {
+        Self { policy, ..Self::default() }
+    }
+
+    /// The rule that a series is kept by. `None` for a number that is not known.
+    pub fn rule(&self, id: SeriesId) -> Option<RuleId> {
+        self.rules.get(id.0 as usize).copied().filter(|rule| *rule != NO_RULE)
+    }
+
     /// How many names are known.
     pub fn len(&self) -> usize {
         self.by_name.len()
@@ -61,8 +76,10 @@ impl Names {
         let name: Arc<str> = name.into();
         self.skip_to(id.0.saturating_add(1));
         self.by_id[id.0 as usize] = Some(name.clone());
+        self.rules[id.0 as usize] = self.policy.rule_of(&name);
         self.by_name.insert(name.clone(), id);
         if name.contains(';') {
+            self.tags.insert(&name, id);
             self.tagged.insert(name, id);
         } else {
             self.trie.insert(&name, id);
@@ -73,11 +90,22 @@ impl Names {
     pub fn skip_to(&mut self, next_id: u32) {
         if self.by_id.len() < next_id as usize {
             self.by_id.resize(next_id as usize, None);
+            self.rules.resize(next_id as usize, NO_RULE);
         }
     }
 
-    pub fn forget(&mut self, id: SeriesId) {
+    /// Forgets names for good.
+    pub fn forget_all(&mut self, ids: &[SeriesId]) {
+        ids.iter().for_each(|id| self.forget(*id));
+        // In one pass: a list of series is cut once, however many go.
+        let mut tags = std::mem::take(&mut self.tags);
+        tags.retain(|id| self.name(id).is_some());
+        self.tags = tags;
+    }
+
+    fn forget(&mut self, id: SeriesId) {
         let Some(name) = self.by_id.get_mut(id.0 as usize).and_then(Option::take) else { return };
+        self.rules[id.0 as usize] = NO_RULE;
         self.by_name.remove(&name);
         self.tagged.remove(&name);
         if !name.contains(';') {
@@ -99,6 +127,10 @@ impl Names {
             self.trie.matching(pattern, |id| found.extend(self.name(id).map(|name| (id, name.clone()))));
         }
         found
+    }
+
+    pub fn tags(&self) -> &TagIndex {
+        &self.tags
     }
 
     pub fn find(&self, pattern: &str) -> Level {
@@ -123,13 +155,13 @@ impl NameLog {
     /// Opens the log and reads every name that it kept. A torn tail is cut; damage is copied aside, told and skipped.
     ///
     /// Returns the number of damaged stretches as well.
-    pub fn open(path: &Path, aside: &Path) -> Result<(Self, Names, usize), StoreError> {
+    pub fn open(path: &Path, aside: &Path, policy: Arc<Policy>) -> Result<(Self, Names, usize), StoreError> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(source) => return Err(StoreError::Io { action: "read", path: path.to_owned(), source }),
         };
-        let mut names = Names::default();
+        let mut names = Names::new(policy);
         let scan = frame::scan(&bytes, MAGIC.len());
         for payload in &scan.payloads {
             restore(&bytes[payload.clone()], &mut names);

@@ -65,6 +65,54 @@ impl RetentionRule {
     }
 }
 
+/// Which rule of a [`Policy`].
+pub(crate) type RuleId = u16;
+
+/// No rule: a number that names no series.
+pub(crate) const NO_RULE: RuleId = RuleId::MAX;
+
+/// All rules, compiled. What none of them matches is kept by the default ones, which match everything.
+#[derive(Debug, Default)]
+pub(crate) struct Policy {
+    rules: Vec<(Glob, Vec<Keep>)>,
+}
+
+impl Policy {
+    pub fn new(rules: &[RetentionRule]) -> Result<Self, StoreError> {
+        rules.iter().try_for_each(RetentionRule::check)?;
+        if rules.len() >= usize::from(NO_RULE) {
+            let text = format!("{} rules", rules.len());
+            return Err(StoreError::Retention { text, reason: "there are too many `[[retention]]`" });
+        }
+        let all = rules.iter().cloned().chain(default_retention());
+        Ok(Self { rules: all.map(|rule| (Glob::new(&rule.pattern), rule.keep)).collect() })
+    }
+
+    /// The first rule that matches a name.
+    pub fn rule_of(&self, name: &str) -> RuleId {
+        let found = self.rules.iter().position(|(glob, _)| glob.matches(name));
+        // The last one matches everything; an empty policy is that of no store.
+        found.unwrap_or(0) as RuleId
+    }
+
+    pub fn keep(&self, rule: RuleId) -> &[Keep] {
+        self.rules.get(usize::from(rule)).map_or(&[], |(_, keep)| keep)
+    }
+
+    /// Seconds for which each rule keeps anything.
+    pub fn longest_s(&self) -> Vec<i64> {
+        let longest = |keep: &[Keep]| keep.iter().map(|keep| keep.keep_s).max().unwrap_or(0);
+        self.rules.iter().map(|(_, keep)| i64::try_from(longest(keep)).unwrap_or(i64::MAX)).collect()
+    }
+}
+
+/// The archive that answers for a time that began `age_s` seconds ago: the finest that reaches back so far, else the
+/// longest, as in Graphite.
+pub(crate) fn archive_for(keep: &[Keep], age_s: i64) -> usize {
+    let reaches = |keep: &Keep| i64::try_from(keep.keep_s).unwrap_or(i64::MAX) >= age_s;
+    keep.iter().position(reaches).unwrap_or(keep.len().saturating_sub(1))
+}
+
 /// The rules of a configuration that says nothing: ten seconds for 6 hours, minutes for a week, ten minutes for a year.
 pub fn default_retention() -> Vec<RetentionRule> {
     let keep = |resolution_s, keep_s| Keep { resolution_s, keep_s };

@@ -3,6 +3,7 @@
 mod forget;
 mod maintain;
 mod merge;
+mod query;
 
 use std::{
     collections::VecDeque,
@@ -25,7 +26,9 @@ use crate::{
     head::{DAY_S, Head},
     level::Level,
     names::{NameLog, Names},
-    point::{Appended, Columns, Point, SeriesId},
+    point::{Appended, Point, SeriesId},
+    retention::Policy,
+    tags::TagExpression,
     wal::{self, Wal},
 };
 
@@ -41,6 +44,9 @@ pub struct Store {
 
 struct Shared {
     config: StoreConfig,
+    policy: Arc<Policy>,
+    /// Seconds for which each rule of the policy keeps anything.
+    longest_s: Vec<i64>,
     clock: Clock,
     names: RwLock<Names>,
     wal: Wal,
@@ -108,9 +114,6 @@ const REFUSED_NAMES: usize = 20;
 /// Seconds by which a timestamp may be ahead of the clock: senders' clocks differ, and days are days.
 const MAX_AHEAD_S: i64 = DAY_S;
 
-/// How often a read starts over because a merge took a block from under it; one merge takes longer than a read.
-const MAX_MERGES_MET: usize = 16;
-
 /// A lock whose holder panicked is taken all the same: what stands behind these is whole between statements.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
@@ -129,13 +132,11 @@ impl Store {
     /// [`StoreError::Locked`] when another process has it open, [`StoreError::Io`] when the directory cannot be used.
     /// Damaged files are no error: they are set aside under `series/damaged`, told in the log and in [`Stats`].
     pub fn open(config: &StoreConfig, clock: Clock) -> Result<Store, StoreError> {
-        for rule in &config.retention {
-            rule.check()?;
-        }
+        let policy = Arc::new(Policy::new(&config.retention)?);
         let layout = Layout::new(&config.dir);
         layout.create()?;
         let lock = layout.lock()?;
-        let (name_log, mut names, n_bad_names) = NameLog::open(&layout.names, &layout.damaged)?;
+        let (name_log, mut names, n_bad_names) = NameLog::open(&layout.names, &layout.damaged, policy.clone())?;
         let (blocks, n_bad_blocks) = open_blocks(&layout)?;
         if n_bad_names > 0 {
             restore_names(&blocks, &mut names);
@@ -155,10 +156,12 @@ impl Store {
         counters.torn_bytes.store(replayed.torn_bytes, Ordering::Relaxed);
         info!(n_series = names.len(), n_points = replayed.n_points, n_blocks = blocks.len(), "store is open");
         let sequence = blocks.last().map_or(0, |block: &Arc<Block>| block.meta.sequence);
-        let progress = maintain::Progress::new(clock().as_secs(), sequence);
+        let progress = maintain::Progress::new(clock().as_secs(), sequence, replayed.n_points);
         Ok(Store {
             shared: Arc::new(Shared {
                 config: config.clone(),
+                longest_s: policy.longest_s(),
+                policy,
                 clock,
                 names: RwLock::new(names),
                 wal,
@@ -212,7 +215,7 @@ impl Store {
     /// Makes datapoints durable and readable, in any order of time; of two for one series and timestamp the last wins.
     ///
     /// Blocking: returns after an fsync, which the appends of all threads share. Call it with batches.
-    /// A datapoint that is NaN, older than the longest retention or more than a day ahead is not taken, and counted.
+    /// A datapoint that is NaN, older than what its retention keeps or more than a day ahead is not taken, and counted.
     ///
     /// # Errors
     /// [`StoreError::UnknownSeries`] for an id that this store never gave, [`StoreError::Append`] when the disk said no.
@@ -220,19 +223,23 @@ impl Store {
     pub fn append(&self, points: &[Point]) -> Result<Appended, StoreError> {
         let shared = &*self.shared;
         let now_s = (shared.clock)().as_secs();
-        let (earliest, latest) =
-            (now_s.saturating_sub(shared.config.longest_keep_s()), now_s.saturating_add(MAX_AHEAD_S));
-        let is_taken = |point: &Point| !point.value.is_nan() && (earliest..=latest).contains(&point.timestamp_s);
+        let latest_s = now_s.saturating_add(MAX_AHEAD_S);
+        let earliest_s: Vec<i64> = shared.longest_s.iter().map(|keep_s| now_s.saturating_sub(*keep_s)).collect();
         self.make_room()?;
         let _appending = read(&shared.appending);
+        let mut refused = Vec::new();
         {
             let names = read(&shared.names);
-            if let Some(point) = points.iter().find(|point| names.name(point.series).is_none()) {
-                return Err(StoreError::UnknownSeries(point.series));
+            for (index, point) in points.iter().enumerate() {
+                let rule = names.rule(point.series).ok_or(StoreError::UnknownSeries(point.series))?;
+                let window = earliest_s[usize::from(rule)]..=latest_s;
+                if point.value.is_nan() || !window.contains(&point.timestamp_s) {
+                    refused.push(index);
+                }
             }
         }
-        let n_appended = points.iter().filter(|point| is_taken(point)).count();
-        let n_refused = points.len() - n_appended;
+        let n_appended = points.len() - refused.len();
+        let n_refused = refused.len();
         shared.counters.n_refused_points.fetch_add(n_refused as u64, Ordering::Relaxed);
         if n_appended == 0 {
             return Ok(Appended { n_appended, n_refused });
@@ -241,7 +248,11 @@ impl Store {
         let points = match n_refused {
             0 => points,
             _ => {
-                taken = points.iter().copied().filter(is_taken).collect();
+                let mut refused = refused.into_iter().peekable();
+                let is_taken = |index: usize| refused.next_if_eq(&index).is_none();
+                let mut is_taken = is_taken;
+                taken =
+                    points.iter().enumerate().filter(|(index, _)| is_taken(*index)).map(|(_, point)| *point).collect();
                 &taken
             }
         };
@@ -249,49 +260,6 @@ impl Store {
         appended.map_err(|source| StoreError::Append { n_points: n_appended, source })?;
         shared.counters.n_appended.fetch_add(n_appended as u64, Ordering::Relaxed);
         Ok(Appended { n_appended, n_refused })
-    }
-
-    /// The datapoints of a series in `[from_s, until_s)`, Unix seconds. Empty for an id that is not known.
-    ///
-    /// Blocking where the range reaches into blocks that are no longer in memory. A block that turns out damaged is
-    /// set aside and the rest is served.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] or [`StoreError::Parquet`] when a file cannot be read for another reason than damage.
-    pub fn read(&self, series: SeriesId, from_s: i64, until_s: i64) -> Result<Columns, StoreError> {
-        for _ in 0..MAX_MERGES_MET {
-            if let Some(columns) = self.read_once(series, from_s, until_s)? {
-                return Ok(columns);
-            }
-        }
-        let path = Layout::new(&self.shared.config.dir).blocks;
-        Err(StoreError::Io { action: "read", path, source: std::io::ErrorKind::NotFound.into() })
-    }
-
-    /// `None` when a block was merged or dropped before it could be opened: its datapoints are elsewhere now.
-    fn read_once(&self, series: SeriesId, from_s: i64, until_s: i64) -> Result<Option<Columns>, StoreError> {
-        // First the heads, then the blocks: a head that becomes a block in between is seen twice, never not at all.
-        let mut newest = Columns::default();
-        {
-            let heads = read(&self.shared.heads);
-            if let Some(frozen) = &heads.frozen {
-                frozen.read(series, from_s, until_s, &mut newest);
-            }
-            heads.active.read(series, from_s, until_s, &mut newest);
-        }
-        let blocks = read(&self.shared.blocks).clone();
-        let mut columns = Columns::default();
-        for block in blocks.iter().filter(|block| block.overlaps(from_s, until_s)) {
-            match block.read(series, from_s, until_s, &mut columns) {
-                Err(error) if is_damage(&error) => self.set_aside(block, &error),
-                Err(_) if !self.is_in_service(block) => return Ok(None),
-                outcome => outcome?,
-            }
-        }
-        columns.timestamps.append(&mut newest.timestamps);
-        columns.values.append(&mut newest.values);
-        columns.settle();
-        Ok(Some(columns))
     }
 
     fn is_in_service(&self, block: &Arc<Block>) -> bool {
@@ -316,6 +284,35 @@ impl Store {
     /// One level of the tree of names, as Graphite's `/metrics/find` shows it, in order of paths.
     pub fn find(&self, pattern: &str) -> Level {
         read(&self.shared.names).find(pattern)
+    }
+
+    /// The tagged series that fit all expressions, by number; all tagged ones for none.
+    pub fn tagged(&self, expressions: &[TagExpression]) -> Vec<(SeriesId, Arc<str>)> {
+        let names = read(&self.shared.names);
+        let found = names.tags().select(expressions);
+        found.into_iter().filter_map(|id| Some((id, names.name(id)?.clone()))).collect()
+    }
+
+    /// Tags that begin with `prefix` and that a series has which fits all expressions: the first `limit` in order.
+    pub fn tags(&self, prefix: &str, expressions: &[TagExpression], limit: usize) -> Vec<String> {
+        read(&self.shared.names).tags().tags(prefix, expressions, limit)
+    }
+
+    /// Values of a tag that begin with `prefix` and that a series has which fits all expressions: the first `limit` in order,
+    /// each with how many such series there are.
+    pub fn tag_values(
+        &self,
+        tag: &str,
+        prefix: &str,
+        expressions: &[TagExpression],
+        limit: usize,
+    ) -> Vec<(String, usize)> {
+        read(&self.shared.names).tags().values(tag, prefix, expressions, limit)
+    }
+
+    /// Every series, in order of numbers.
+    pub fn all(&self) -> Vec<(SeriesId, Arc<str>)> {
+        read(&self.shared.names).iter().map(|(id, name)| (id, name.clone())).collect()
     }
 
     /// The state of the store in numbers.

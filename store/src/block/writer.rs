@@ -1,4 +1,4 @@
-//! Writing a block, row group after row group.
+//! Writing a block, series after series.
 
 use std::{
     fs::{self, File},
@@ -6,105 +6,95 @@ use std::{
     sync::Arc,
 };
 
-use polars::{
-    io::parquet::write::BatchedWriter,
-    prelude::{Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PolarsResult, Schema},
+use super::{
+    Block, FORMAT, Meta, Shelf,
+    entries::{self, Entry},
+    meta::name_of,
+    page::Values,
+    records::{self, Record},
+    table::Table,
 };
-
-use super::{Block, FORMAT, Meta, index, index::Entry};
 use crate::{
     error::{IoContext, StoreError},
     frame,
-    head::DAY_S,
     point::{Columns, SeriesId},
+    rollup::Bucket,
 };
-
-/// Rows of a row group: what a read of one series has to touch, so small enough for that and large enough to compress.
-const GROUP_ROWS: usize = 64 << 10;
 
 /// Takes the series of one block in order of their names.
 pub(crate) struct BlockWriter {
     blocks_dir: PathBuf,
     temporary: PathBuf,
     meta: Meta,
-    file: File,
-    writer: BatchedWriter<File>,
+    table: Table,
     entries: Vec<Entry>,
-    group: Group,
-}
-
-/// The rows of the row group to come.
-#[derive(Default)]
-struct Group {
-    names: Vec<Arc<str>>,
-    timestamps: Vec<i64>,
-    values: Vec<f64>,
 }
 
 impl BlockWriter {
     pub fn create(
         blocks_dir: &Path,
-        day: i64,
+        shelf: Shelf,
         sequence: u64,
         generation: u32,
         replaces: Vec<String>,
     ) -> Result<Self, StoreError> {
-        let temporary = blocks_dir.join(super::name_of(day, sequence, generation)).with_extension("tmp");
+        let temporary = blocks_dir.join(name_of(shelf.day, sequence, generation)).with_extension("tmp");
         if temporary.exists() {
             fs::remove_dir_all(&temporary).context("remove", &temporary)?;
         }
         fs::create_dir(&temporary).context("create", &temporary)?;
-        let path = temporary.join("points.parquet");
-        let file = File::create(&path).context("create", &path)?;
-        let schema = Schema::from_iter([
-            Field::new("series".into(), DataType::String),
-            Field::new("timestamp".into(), DataType::Int64),
-            Field::new("value".into(), DataType::Float64),
-        ]);
-        let writer = ParquetWriter::new(file.try_clone().context("open", &path)?)
-            .with_compression(ParquetCompression::Zstd(None))
-            .batched(&schema)
-            .context("write", &path)?;
+        let columns = if shelf.archive == 0 { super::POINT_COLUMNS } else { super::BUCKET_COLUMNS };
+        let table = Table::create(&temporary.join("points.parquet"), columns)?;
         let meta = Meta {
             format: FORMAT,
             sequence,
             generation,
-            day,
+            shelf,
             first_timestamp: i64::MAX,
             last_timestamp: i64::MIN,
             n_points: 0,
             n_series: 0,
             points_bytes: 0,
             series_bytes: 0,
+            pages_bytes: 0,
+            pages_checksum: 0,
             replaces,
         };
-        let (entries, group) = (Vec::new(), Group::default());
-        Ok(Self { blocks_dir: blocks_dir.to_owned(), temporary, meta, file, writer, entries, group })
+        Ok(Self { blocks_dir: blocks_dir.to_owned(), temporary, meta, table, entries: Vec::new() })
     }
 
     /// Adds a series; names come in ascending order, and the datapoints ascend in time within the block's day.
-    pub fn push(&mut self, id: SeriesId, name: &Arc<str>, columns: &Columns) -> Result<(), StoreError> {
-        let (Some(first), Some(last)) = (columns.timestamps.first(), columns.timestamps.last()) else { return Ok(()) };
-        debug_assert!(*first >= self.meta.day * DAY_S && *last < (self.meta.day + 1) * DAY_S);
-        self.meta.first_timestamp = self.meta.first_timestamp.min(*first);
-        self.meta.last_timestamp = self.meta.last_timestamp.max(*last);
-        // A day has 86,400 seconds, so the count fits.
-        let n_rows = columns.len() as u32;
-        self.entries.push(Entry { id, name: name.to_string(), first_row: self.meta.n_points, n_rows });
-        self.meta.n_points += u64::from(n_rows);
-        self.group.names.extend(std::iter::repeat_n(name, columns.len()).cloned());
-        self.group.timestamps.extend_from_slice(&columns.timestamps);
-        self.group.values.extend_from_slice(&columns.values);
-        if self.group.values.len() >= GROUP_ROWS { self.write_group() } else { Ok(()) }
+    pub fn push(&mut self, id: SeriesId, name: &Arc<str>, columns: Columns) -> Result<(), StoreError> {
+        let Columns { timestamps, values } = columns;
+        self.add(id, name, vec![Values::Ints(timestamps), Values::Floats(values)])
     }
 
-    fn write_group(&mut self) -> Result<(), StoreError> {
-        let group = std::mem::take(&mut self.group);
-        if group.values.is_empty() {
-            return Ok(());
-        }
-        let frame = group.frame().context("write", &self.temporary)?;
-        self.writer.write_batch(&frame).context("write", &self.temporary)
+    /// Adds a series to a block of buckets, which ascend in time.
+    pub fn push_buckets(&mut self, id: SeriesId, name: &Arc<str>, buckets: &[Bucket]) -> Result<(), StoreError> {
+        let ints = |of: fn(&Bucket) -> i64| Values::Ints(buckets.iter().map(of).collect());
+        let floats = |of: fn(&Bucket) -> f64| Values::Floats(buckets.iter().map(of).collect());
+        let columns = vec![
+            ints(|bucket| bucket.timestamp_s),
+            ints(|bucket| bucket.count as i64),
+            floats(|bucket| bucket.sum),
+            floats(|bucket| bucket.min),
+            floats(|bucket| bucket.max),
+            floats(|bucket| bucket.last),
+            ints(|bucket| bucket.last_at_s),
+        ];
+        self.add(id, name, columns)
+    }
+
+    fn add(&mut self, id: SeriesId, name: &Arc<str>, columns: Vec<Values>) -> Result<(), StoreError> {
+        let Some(Values::Ints(timestamps)) = columns.first() else { return Ok(()) };
+        let (Some(first), Some(last)) = (timestamps.first(), timestamps.last()) else { return Ok(()) };
+        self.meta.first_timestamp = self.meta.first_timestamp.min(*first);
+        self.meta.last_timestamp = self.meta.last_timestamp.max(*last);
+        // At most a row a second of at most 256 days, so the count fits.
+        let n_rows = timestamps.len() as u32;
+        self.entries.push(Entry { id, name: name.to_string(), first_row: self.meta.n_points, n_rows });
+        self.meta.n_points += u64::from(n_rows);
+        self.table.push(name, &columns).context("write", &self.temporary)
     }
 
     /// Makes the block durable under its name and opens it. `None` when it got no datapoint; then nothing is left.
@@ -113,12 +103,14 @@ impl BlockWriter {
             fs::remove_dir_all(&self.temporary).context("remove", &self.temporary)?;
             return Ok(None);
         }
-        self.write_group()?;
-        self.writer.finish().context("write", &self.temporary)?;
-        self.file.sync_all().context("sync", &self.temporary)?;
-        self.meta.points_bytes = self.file.metadata().context("read", &self.temporary)?.len();
+        let (file, places) = self.table.finish().context("write", &self.temporary)?;
+        file.sync_all().context("sync", &self.temporary)?;
+        self.meta.points_bytes = file.metadata().context("read", &self.temporary)?.len();
         self.meta.n_series = self.entries.len() as u32;
-        self.meta.series_bytes = self.write_index()?;
+        self.meta.series_bytes = entries::write(&self.temporary.join("series.parquet"), &self.entries)?;
+        let record = |(entry, places): (&Entry, Vec<_>)| Record { id: entry.id, n_rows: entry.n_rows, places };
+        let records: Vec<Record> = self.entries.iter().zip(places).map(record).collect();
+        (self.meta.pages_bytes, self.meta.pages_checksum) = records::write(&self.temporary.join("pages.idx"), records)?;
         let path = self.temporary.join("meta.json");
         let json = serde_json::to_vec_pretty(&self.meta).expect("numbers and texts are JSON");
         fs::write(&path, json).and_then(|()| File::open(&path)?.sync_all()).context("write", &path)?;
@@ -127,26 +119,5 @@ impl BlockWriter {
         fs::rename(&self.temporary, &dir).context("rename", &self.temporary)?;
         frame::sync_dir(&self.blocks_dir).context("sync", &self.blocks_dir)?;
         Block::open(&dir).map(Some)
-    }
-
-    fn write_index(&self) -> Result<u64, StoreError> {
-        let path = self.temporary.join("series.parquet");
-        let file = File::create(&path).context("create", &path)?;
-        let mut frame = index::frame(&self.entries).context("write", &path)?;
-        ParquetWriter::new(&file).finish(&mut frame).context("write", &path)?;
-        file.sync_all().context("sync", &path)?;
-        Ok(file.metadata().context("read", &path)?.len())
-    }
-}
-
-impl Group {
-    fn frame(self) -> PolarsResult<DataFrame> {
-        let names: Vec<&str> = self.names.iter().map(|name| &**name).collect();
-        let columns = vec![
-            Column::new("series".into(), names),
-            Column::new("timestamp".into(), self.timestamps),
-            Column::new("value".into(), self.values),
-        ];
-        DataFrame::new(columns[0].len(), columns)
     }
 }

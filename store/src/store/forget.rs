@@ -36,7 +36,7 @@ impl Store {
         let shared = &*self.shared;
         let mut living: HashSet<SeriesId> = HashSet::new();
         for block in read(&shared.blocks).iter() {
-            living.extend(block.entries()?.iter().map(|entry| entry.id));
+            living.extend(block.series()?);
         }
         let _alone = write(&shared.appending);
         {
@@ -47,7 +47,7 @@ impl Store {
         let mut names = write(&shared.names);
         let is_silent = |id: &SeriesId| chosen(id) && !living.contains(id);
         let silent: Vec<SeriesId> = names.iter().map(|(id, _)| id).filter(is_silent).collect();
-        silent.iter().for_each(|id| names.forget(*id));
+        names.forget_all(&silent);
         if !silent.is_empty() {
             shared.wal.rewrite_names(&Layout::new(&shared.config.dir).names, &names)?;
             info!(n_forgotten = silent.len(), n_series = names.len(), "names without datapoints are forgotten");

@@ -7,10 +7,11 @@ use tracing::{debug, warn};
 
 use super::{Heads, Layout, Store, is_damage, merge, read, write};
 use crate::{
-    block::{Block, BlockWriter},
+    block::{Block, BlockWriter, Shelf},
     error::StoreError,
     head::{DAY_S, Head},
     point::{Columns, SeriesId},
+    retention::RuleId,
 };
 
 /// Seconds after the end of a window or day before it is written: late datapoints still make it.
@@ -27,7 +28,9 @@ pub struct Maintained {
     pub n_written: usize,
     /// Blocks merged into one.
     pub n_merged: usize,
-    /// Blocks removed because all they held was past the longest retention.
+    /// Blocks whose datapoints moved to the next archive of their retention, rolled up.
+    pub n_rolled_up: usize,
+    /// Blocks removed because all they held was past the last archive of its retention.
     pub n_dropped: usize,
     /// Series names forgotten, because their last datapoint went with such a block.
     pub n_forgotten: usize,
@@ -39,6 +42,9 @@ pub(super) struct Progress {
     flushed_at_s: i64,
     /// The log segment from which on a frozen head, still to be written, is not needed.
     frozen_before: u64,
+    /// Whether the log may hold datapoints that are in blocks already. Until they are there again, or the log is gone,
+    /// nothing is rolled up: a bucket cannot tell a datapoint that it has from a new one.
+    log_is_behind: bool,
     /// The last block's sequence; numbers only rise, so that a failed attempt's name is never in the way.
     sequence: u64,
     /// Names with a number from here on are too new to be forgotten: their first datapoint may be on its way.
@@ -46,8 +52,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub fn new(now_s: i64, sequence: u64) -> Self {
-        Self { flushed_at_s: now_s, frozen_before: 0, sequence, known_before: 0 }
+    pub fn new(now_s: i64, sequence: u64, n_replayed: u64) -> Self {
+        Self { flushed_at_s: now_s, frozen_before: 0, log_is_behind: n_replayed > 0, sequence, known_before: 0 }
     }
 }
 
@@ -60,7 +66,8 @@ pub(super) fn memory_of(blocks: &[Arc<Block>]) -> usize {
 }
 
 impl Store {
-    /// Does what is due: writes a closed window to blocks, merges the blocks of one day, drops what is past its time.
+    /// Does what is due: writes a closed window to blocks, merges blocks of the same days, rolls up datapoints that move to
+    /// the next archive of their retention, drops what is past the last one.
     ///
     /// Blocking, up to seconds where much is due; appends and reads go on meanwhile. Safe to call at any time and
     /// from any thread; calls wait for each other. After a failure the next call tries again and nothing is lost.
@@ -71,7 +78,8 @@ impl Store {
         let now_s = now.as_secs();
         let mut progress = self.maintenance();
         let mut maintained = Maintained::default();
-        if self.is_flush_due(&progress, now_s) {
+        let is_rollup_due = progress.log_is_behind && !self.expired(now_s).is_empty();
+        if is_rollup_due || self.is_flush_due(&progress, now_s) {
             maintained.n_written = self.write_head(&mut progress, now_s)?;
         }
         self.cool(now_s);
@@ -79,7 +87,8 @@ impl Store {
         if maintained.n_dropped > 0 {
             maintained.n_forgotten = self.forget_silent(&mut progress)?;
         }
-        maintained.n_merged = self.merge_one_day(now_s)?;
+        maintained.n_rolled_up = self.roll_up_one(&mut progress, now_s)?;
+        maintained.n_merged = self.merge_one(now_s)?;
         Ok(maintained)
     }
 
@@ -130,6 +139,9 @@ impl Store {
         progress.flushed_at_s = now_s;
         if read(&shared.heads).frozen.is_none() {
             if read(&shared.heads).active.is_empty() {
+                // A block may be there whose log could not be removed.
+                shared.wal.drop_before(progress.frozen_before)?;
+                progress.log_is_behind = false;
                 return Ok(0);
             }
             let (sequence, ()) = shared.wal.rotate(|| {
@@ -137,6 +149,7 @@ impl Store {
                 *frozen = Some(Arc::new(std::mem::take(active)));
             })?;
             progress.frozen_before = sequence;
+            progress.log_is_behind = true;
         }
         let Some(frozen) = read(&shared.heads).frozen.clone() else { return Ok(0) };
         let mut written = Vec::new();
@@ -152,6 +165,7 @@ impl Store {
         write(&shared.heads).frozen = None;
         self.cool(now_s);
         shared.wal.drop_before(progress.frozen_before)?;
+        progress.log_is_behind = false;
         debug!(n_written, n_points = frozen.n_points(), "head is written");
         Ok(n_written)
     }
@@ -163,23 +177,27 @@ impl Store {
         written: &mut Vec<Arc<Block>>,
     ) -> Result<(), StoreError> {
         let dir = Layout::new(&self.shared.config.dir).blocks;
-        let mut order: Vec<(Arc<str>, SeriesId)> = {
+        let mut order: Vec<(RuleId, Arc<str>, SeriesId)> = {
             let names = read(&self.shared.names);
-            head.series().filter_map(|series| Some((names.name(series)?.clone(), series))).collect()
+            let known = |series| Some((names.rule(series)?, names.name(series)?.clone(), series));
+            head.series().filter_map(known).collect()
         };
         order.sort_unstable();
         for day in head.days() {
-            progress.sequence += 1;
-            let mut writer = BlockWriter::create(&dir, *day, progress.sequence, 0, Vec::new())?;
-            for (name, series) in &order {
-                let mut columns = Columns::default();
-                head.read(*series, day * DAY_S, (day + 1) * DAY_S, &mut columns);
-                columns.settle();
-                writer.push(*series, name, &columns)?;
-            }
-            if let Some(block) = writer.finish()? {
-                block.set_memory(Some(head.clone()));
-                written.push(Arc::new(block));
+            for of_rule in order.chunk_by(|(a, ..), (b, ..)| a == b) {
+                progress.sequence += 1;
+                let shelf = Shelf::raw(self.shared.policy.keep(of_rule[0].0), *day);
+                let mut writer = BlockWriter::create(&dir, shelf, progress.sequence, 0, Vec::new())?;
+                for (_, name, series) in of_rule {
+                    let mut columns = Columns::default();
+                    head.read(*series, day * DAY_S, (day + 1) * DAY_S, &mut columns);
+                    columns.settle();
+                    writer.push(*series, name, columns)?;
+                }
+                if let Some(block) = writer.finish()? {
+                    block.set_memory(Some(head.clone()));
+                    written.push(Arc::new(block));
+                }
             }
         }
         Ok(())
@@ -196,47 +214,89 @@ impl Store {
         }
     }
 
-    /// Removes blocks whose last datapoint is past the longest retention.
-    fn drop_expired(&self, now_s: i64) -> Result<usize, StoreError> {
-        let blocks = read(&self.shared.blocks).clone();
+    /// The time that retention counts from: the clock, or the data where they end long before it. A clock that jumps years
+    /// ahead drops nothing and rolls nothing up.
+    fn reference_s(&self, now_s: i64) -> i64 {
         let newest_day = read(&self.shared.heads).active.days().last().map(|day| (day + 1) * DAY_S);
+        let blocks = read(&self.shared.blocks).clone();
         let newest_s = blocks.iter().map(|block| block.meta.last_timestamp).chain(newest_day).max().unwrap_or(now_s);
-        // Counted from the data where they end long before the clock: one that jumps years ahead drops nothing.
-        let reference_s = now_s.min(newest_s.saturating_add(DAY_S));
-        let earliest = reference_s.saturating_sub(self.shared.config.longest_keep_s());
-        let is_expired = |block: &&Arc<Block>| block.meta.last_timestamp < earliest;
-        let expired: Vec<_> = blocks.iter().filter(is_expired).cloned().collect();
+        now_s.min(newest_s.saturating_add(DAY_S))
+    }
+
+    /// Removes blocks whose last row is past the last archive of its retention.
+    fn drop_expired(&self, now_s: i64) -> Result<usize, StoreError> {
+        let reference_s = self.reference_s(now_s);
+        let is_expired = |block: &&Arc<Block>| {
+            let shelf = &block.meta.shelf;
+            shelf.next().is_none() && block.meta.last_timestamp < reference_s.saturating_sub(shelf.keep_s())
+        };
+        let expired: Vec<_> = read(&self.shared.blocks).iter().filter(is_expired).cloned().collect();
         self.replace(&expired, None)?;
         Ok(expired.len())
     }
 
-    /// Merges blocks of one day: all once the day is over, else [`MERGE_BLOCKS`] that are no longer in memory.
-    fn merge_one_day(&self, now_s: i64) -> Result<usize, StoreError> {
+    /// Blocks that have to move to the next archive: those of the first shelf whose time is up, by age.
+    fn expired(&self, now_s: i64) -> Vec<Arc<Block>> {
+        let reference_s = self.reference_s(now_s);
         let blocks = read(&self.shared.blocks).clone();
-        let mut days: Vec<i64> = blocks.iter().map(|block| block.meta.day).collect();
-        days.sort_unstable();
-        days.dedup();
-        for day in days {
-            let is_over = now_s >= (day + 1).saturating_mul(DAY_S).saturating_add(GRACE_S);
+        let is_due = |shelf: &Shelf| {
+            shelf.next().is_some()
+                && reference_s >= shelf.end_s().saturating_add(shelf.keep_s()).saturating_add(GRACE_S)
+        };
+        let Some(first) = blocks.iter().find(|block| is_due(&block.meta.shelf)) else { return Vec::new() };
+        blocks.iter().filter(|block| block.meta.shelf == first.meta.shelf).cloned().collect()
+    }
+
+    /// Rolls up the blocks of one shelf into one of the next archive, which takes their place at once.
+    fn roll_up_one(&self, progress: &mut Progress, now_s: i64) -> Result<usize, StoreError> {
+        if progress.log_is_behind {
+            return Ok(0);
+        }
+        let group = self.expired(now_s);
+        let Some(target) = group.first().and_then(|block| block.meta.shelf.next()) else { return Ok(0) };
+        progress.sequence += 1;
+        self.combine(&group, target, progress.sequence, 0)
+    }
+
+    /// Merges blocks of one shelf: all once its days are over, else [`MERGE_BLOCKS`] that are no longer in memory.
+    fn merge_one(&self, now_s: i64) -> Result<usize, StoreError> {
+        let blocks = read(&self.shared.blocks).clone();
+        for (index, first) in blocks.iter().enumerate() {
+            let shelf = &first.meta.shelf;
+            if blocks[..index].iter().any(|block| block.meta.shelf == *shelf) {
+                continue;
+            }
+            // Buckets arrive once the archive before has let go of them.
+            let arrives_s = match shelf.archive.checked_sub(1) {
+                None => 0,
+                Some(before) => Shelf { archive: before, ..shelf.clone() }.keep_s().saturating_add(DAY_S),
+            };
+            let is_over = now_s >= shelf.end_s().saturating_add(arrives_s).saturating_add(GRACE_S);
             // In order of sequence, and a leading run of it: a block between two merged ones would change its rank.
-            let of_day = blocks.iter().filter(|block| block.meta.day == day);
-            let group: Vec<_> = of_day.take_while(|block| is_over || block.memory().is_none()).cloned().collect();
-            if group.len() >= if is_over { 2 } else { MERGE_BLOCKS } {
-                return self.merge(&group);
+            let of_shelf = blocks.iter().filter(|block| block.meta.shelf == *shelf);
+            let group: Vec<_> = of_shelf.take_while(|block| is_over || block.memory().is_none()).cloned().collect();
+            if let Some(newest) = group.last().filter(|_| group.len() >= if is_over { 2 } else { MERGE_BLOCKS }) {
+                let generation = group.iter().map(|block| block.meta.generation).max().unwrap_or(0) + 1;
+                return self.combine(&group, shelf.clone(), newest.meta.sequence, generation);
             }
         }
         Ok(0)
     }
 
-    fn merge(&self, group: &[Arc<Block>]) -> Result<usize, StoreError> {
-        let (Some(oldest), Some(newest)) = (group.first(), group.last()) else { return Ok(0) };
+    /// Puts one block in the place of several. Returns how many went into it.
+    fn combine(
+        &self,
+        group: &[Arc<Block>],
+        target: Shelf,
+        sequence: u64,
+        generation: u32,
+    ) -> Result<usize, StoreError> {
         let dir = Layout::new(&self.shared.config.dir).blocks;
-        let generation = group.iter().map(|block| block.meta.generation).max().unwrap_or(0) + 1;
         let replaces = group.iter().map(|block| block.meta.name()).collect();
-        let mut writer = BlockWriter::create(&dir, oldest.meta.day, newest.meta.sequence, generation, replaces)?;
-        if let Err((block, error)) = merge::write(group, &mut writer) {
+        let mut writer = BlockWriter::create(&dir, target.clone(), sequence, generation, replaces)?;
+        if let Err((block, error)) = merge::write(group, &target, &mut writer) {
             return match block.filter(|_| is_damage(&error)) {
-                // Only the damaged one goes; the next call merges the others.
+                // Only the damaged one goes; the next call takes the others.
                 Some(block) => {
                     self.set_aside(&block, &error);
                     Ok(0)

@@ -1,72 +1,53 @@
-//! Merging blocks of one day, series by series in order of names.
+//! Making one block of several: of one shelf, or of a shelf whose time is up one of the next.
 
 use std::sync::Arc;
 
 use crate::{
-    block::{Block, BlockWriter, Entry},
+    block::{Block, BlockWriter, Rows, Scan, Shelf},
     error::StoreError,
     point::Columns,
+    rollup::{Bucket, roll_up, settle},
 };
-
-/// Series are read in runs of about this many rows.
-const RUN_ROWS: usize = 256 << 10;
 
 /// What went wrong, and the block at fault where it was one that was read.
 type Failure = (Option<Arc<Block>>, StoreError);
 
-/// Writes the datapoints of all blocks, of two for one series and timestamp that of the later block.
+/// Writes what all blocks hold, in order of their age: of two datapoints for one series and timestamp that of the later
+/// block, rolled up where the target holds buckets; buckets of one interval become one.
 ///
-/// Walks the blocks in step: each one's rows are sorted by name, so that a run of names is a run of rows, and memory
-/// holds one run of each.
-pub(super) fn write(group: &[Arc<Block>], writer: &mut BlockWriter) -> Result<(), Failure> {
-    let mut cursors = Vec::new();
+/// Walks the blocks in step, as each one's rows are sorted by name. Memory holds one series of each.
+pub(super) fn write(group: &[Arc<Block>], target: &Shelf, writer: &mut BlockWriter) -> Result<(), Failure> {
+    let mut scans: Vec<(&Arc<Block>, Scan<'_>)> = Vec::new();
     for block in group {
-        let entries = block.entries().map_err(|error| (Some(block.clone()), error))?;
-        cursors.push(Cursor { block, entries, at: 0, rows: Columns::default(), rows_from: 0 });
+        let scan = block.scan().map_err(|error| (Some(block.clone()), error))?;
+        scans.push((block, scan));
     }
-    while let Some(name) = cursors.iter().filter_map(Cursor::name).min().map(Arc::<str>::from) {
-        let mut columns = Columns::default();
+    let name_of = |scan: &Scan<'_>| scan.entry().map(|entry| entry.name.clone());
+    while let Some(name) = scans.iter().filter_map(|(_, scan)| name_of(scan)).min().map(Arc::<str>::from) {
+        let (mut columns, mut buckets) = (Columns::default(), Vec::<Bucket>::new());
         let mut id = None;
-        for cursor in cursors.iter_mut().filter(|cursor| cursor.name() == Some(&*name)) {
-            id = Some(cursor.entries[cursor.at].id);
-            cursor.take(&mut columns).map_err(|error| (Some(cursor.block.clone()), error))?;
+        for (block, scan) in &mut scans {
+            let Some(entry) = scan.entry().filter(|entry| *entry.name == *name) else { continue };
+            id = Some(entry.id);
+            match scan.take().map_err(|error| (Some(block.clone()), error))? {
+                Rows::Points(mut points) => {
+                    columns.timestamps.append(&mut points.timestamps);
+                    columns.values.append(&mut points.values);
+                }
+                Rows::Buckets(mut more) => buckets.append(&mut more),
+            }
         }
         columns.settle();
-        if let Some(id) = id {
-            writer.push(id, &name, &columns).map_err(|error| (None, error))?;
-        }
+        let Some(id) = id else { continue };
+        let written = match target.resolution_s() {
+            0 => writer.push(id, &name, columns),
+            resolution_s => {
+                roll_up(&columns, resolution_s, &mut buckets);
+                settle(&mut buckets, resolution_s);
+                writer.push_buckets(id, &name, &buckets)
+            }
+        };
+        written.map_err(|error| (None, error))?;
     }
     Ok(())
-}
-
-/// A place in a block, from the first series to the last.
-struct Cursor<'b> {
-    block: &'b Arc<Block>,
-    entries: Vec<Entry>,
-    at: usize,
-    /// Decoded rows, the first of which is row `rows_from` of the block.
-    rows: Columns,
-    rows_from: usize,
-}
-
-impl Cursor<'_> {
-    fn name(&self) -> Option<&str> {
-        self.entries.get(self.at).map(|entry| entry.name.as_str())
-    }
-
-    /// Adds the datapoints of the series that the cursor stands on, and steps on.
-    fn take(&mut self, columns: &mut Columns) -> Result<(), StoreError> {
-        let entry = &self.entries[self.at];
-        let (start, length) = (entry.first_row as usize, entry.n_rows as usize);
-        let is_read = start >= self.rows_from && start + length <= self.rows_from + self.rows.len();
-        if !is_read {
-            self.rows = self.block.rows(start, length, length.max(RUN_ROWS))?;
-            self.rows_from = start;
-        }
-        let range = start - self.rows_from..start - self.rows_from + length;
-        columns.timestamps.extend_from_slice(&self.rows.timestamps[range.clone()]);
-        columns.values.extend_from_slice(&self.rows.values[range]);
-        self.at += 1;
-        Ok(())
-    }
 }

@@ -8,6 +8,9 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::{point::Columns, retention::parse_archives};
+
+mod rollups;
 
 /// Noon of some day.
 const START_S: i64 = 1_700_049_600;
@@ -28,6 +31,8 @@ impl Fixture {
     fn with(change: impl FnOnce(&mut StoreConfig)) -> Self {
         let dir = TempDir::new().unwrap();
         let mut config = StoreConfig::in_dir(dir.path());
+        // One archive: what goes in is what comes out. Rollups have tests of their own.
+        config.retention[0].keep = parse_archives("10s:1y").unwrap();
         change(&mut config);
         let mut fixture = Self { dir, config, now_s: Arc::new(AtomicI64::new(START_S)), store: None };
         fixture.reopen();
@@ -57,7 +62,7 @@ impl Fixture {
 
     fn read(&self, name: &str) -> Vec<(i64, f64)> {
         let Some(series) = self.store().lookup(name) else { return Vec::new() };
-        let columns = self.store().read(series, i64::MIN, i64::MAX).unwrap();
+        let columns: Columns = self.store().read(series, i64::MIN, i64::MAX).unwrap();
         columns.iter().map(|(at, value)| (at - START_S, value)).collect()
     }
 
@@ -144,7 +149,7 @@ fn the_blocks_of_a_day_are_merged_once_it_is_over() {
 
 #[test]
 fn data_past_the_longest_retention_goes_and_later_data_stays() {
-    let keep = crate::retention::parse_archives("10s:6h,1m:3d").unwrap();
+    let keep = parse_archives("10s:3d").unwrap();
     let fixture = Fixture::with(|config| config.retention[0].keep = keep);
     fixture.append("a", &[(0, 1.0)]);
     fixture.maintain_at(2 * 86_400);
@@ -307,7 +312,7 @@ fn appends_reads_and_upkeep_at_once_neither_lose_nor_block() {
 
 #[test]
 fn a_name_goes_with_its_last_datapoint_and_its_number_with_it() {
-    let keep = crate::retention::parse_archives("10s:1d").unwrap();
+    let keep = parse_archives("10s:1d").unwrap();
     let mut fixture = Fixture::with(|config| config.retention[0].keep = keep);
     for day in 0..6 {
         let at = day * 86_400;

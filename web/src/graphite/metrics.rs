@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use deployline_store::{Federation, Level};
 use warp::{http::HeaderMap, reply::Response};
 
-use super::{json, scripted, tags::names};
+use super::{json, scripted};
 use crate::{app::App, error::WebError, library::blocking, query::Query};
 
 /// `GET` and `POST /metrics/find`: one level of the tree, as `treejson`, `completer`, `nodelist` or `json`. A window is no
@@ -157,7 +157,7 @@ fn paths(store: &Federation, pattern: &str, leaves_only: bool) -> BTreeSet<Strin
 /// A `jsonp` that is no name.
 pub async fn index(app: App, headers: HeaderMap, query: Query) -> Result<Response, WebError> {
     let index = blocking(&app, |library| {
-        let mut names = names(library.store());
+        let mut names = library.store().all();
         names.sort_unstable_by(|a, b| a.1.cmp(&b.1));
         let mut out = Vec::with_capacity(names.len() * 64);
         list(&mut out, names.iter().map(|(_, name)| &**name));

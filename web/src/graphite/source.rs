@@ -15,9 +15,8 @@ use std::{
 
 use deployline_render::graphite::{Limits, Metric, Source, SourceError, grid};
 use deployline_schemas::UnixMillis;
-use deployline_store::{Columns, Federation, SeriesId, StoreError};
+use deployline_store::{Columns, Federation, SeriesId, StoreError, TagExpression};
 
-use super::tags::{Expression, tagged};
 use crate::{annotation, error::WebError, library::Library};
 
 /// The step of a series whose window says nothing of it: StatsD's flush interval, as everybody leaves it.
@@ -199,9 +198,9 @@ impl Source for StoreSource<'_> {
     }
 
     fn find_tagged(&self, expressions: &[String], from_s: i64, until_s: i64) -> Result<Vec<Metric>, SourceError> {
-        let parsed = Expression::parse_all(expressions).map_err(ReadError::Expression)?;
+        let parsed = TagExpression::parse_all(expressions).map_err(|error| ReadError::Expression(error.to_string()))?;
         let store = self.library.store();
-        Ok(self.metrics(store.find_tagged(tagged(store, &parsed), expressions), from_s, until_s)?)
+        Ok(self.metrics(store.find_tagged(store.tagged(&parsed), expressions), from_s, until_s)?)
     }
 
     fn read(&self, metric: &Metric, from_s: i64, until_s: i64) -> Result<Vec<f64>, SourceError> {

@@ -1,8 +1,8 @@
-//! Which rows of a block are whose.
+//! `series.parquet`: which rows of a block are whose, by name.
 
 use std::{fs::File, path::Path};
 
-use polars::prelude::{Column, DataFrame, ParquetReader, PolarsResult, SerReader};
+use polars::prelude::{Column, DataFrame, ParquetReader, ParquetWriter, PolarsResult, SerReader};
 
 use crate::{
     error::{IoContext, StoreError},
@@ -18,31 +18,16 @@ pub(crate) struct Entry {
     pub n_rows: u32,
 }
 
-/// The rows of each series, by its number. 16 bytes a series.
-pub(super) struct SeriesIndex {
-    ids: Vec<u32>,
-    rows: Vec<(u64, u32)>,
+/// Writes the table. Returns the file's length.
+pub(super) fn write(path: &Path, entries: &[Entry]) -> Result<u64, StoreError> {
+    let file = File::create(path).context("create", path)?;
+    let mut frame = frame(entries).context("write", path)?;
+    ParquetWriter::new(&file).finish(&mut frame).context("write", path)?;
+    file.sync_all().context("sync", path)?;
+    Ok(file.metadata().context("read", path)?.len())
 }
 
-impl SeriesIndex {
-    pub fn new(entries: &[Entry]) -> Self {
-        let mut order: Vec<&Entry> = entries.iter().collect();
-        order.sort_unstable_by_key(|entry| entry.id);
-        let ids = order.iter().map(|entry| entry.id.0).collect();
-        let rows = order.iter().map(|entry| (entry.first_row, entry.n_rows)).collect();
-        Self { ids, rows }
-    }
-
-    /// The first row and the number of rows of a series.
-    pub fn rows(&self, series: SeriesId) -> Option<(usize, usize)> {
-        let at = self.ids.binary_search(&series.0).ok()?;
-        let (first, length) = self.rows[at];
-        Some((first as usize, length as usize))
-    }
-}
-
-/// The table as Parquet keeps it.
-pub(super) fn frame(entries: &[Entry]) -> PolarsResult<DataFrame> {
+fn frame(entries: &[Entry]) -> PolarsResult<DataFrame> {
     let column = |name: &str| name.to_owned().into();
     let columns = vec![
         Column::new(column("series"), entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>()),
@@ -53,8 +38,9 @@ pub(super) fn frame(entries: &[Entry]) -> PolarsResult<DataFrame> {
     DataFrame::new(entries.len(), columns)
 }
 
-/// Reads what [`frame`] wrote.
-pub(super) fn read(file: File, dir: &Path) -> Result<Vec<Entry>, StoreError> {
+/// Reads what [`write`] wrote.
+pub(super) fn read(path: &Path) -> Result<Vec<Entry>, StoreError> {
+    let file = File::open(path).context("open", path)?;
     let read = || -> PolarsResult<Vec<Entry>> {
         let frame = ParquetReader::new(file).finish()?;
         let names = frame.column("series")?.str()?;
@@ -74,5 +60,8 @@ pub(super) fn read(file: File, dir: &Path) -> Result<Vec<Entry>, StoreError> {
             })
             .collect())
     };
-    read().context("read", &dir.join("series.parquet"))
+    // Polars answers some damaged pages with a panic. Nothing is shared with it but an open file.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(polars::prelude::polars_err!(ComputeError: "decoding panicked")))
+        .context("read", path)
 }
