@@ -1,8 +1,9 @@
 //! The projector: what is on the bus, applied to the catalog.
 //!
 //! It reads deploys and incidents as the consumer group [`GROUP`], applies a batch in one transaction of each, tells
-//! whoever listens what changed, and only then moves the group's offsets. The next batch is read and decoded meanwhile. A crash in between applies a batch again,
-//! which changes nothing but what the crash left undone.
+//! whoever listens what changed, and only then moves the group's offsets. The next batch is read and decoded meanwhile, and
+//! grows with what comes, so that the further behind the catalog is, the less each record costs. A crash in between
+//! applies a batch again, which changes nothing but what the crash left undone.
 //!
 //! The catalog can be rebuilt from the topics: delete its file. A catalog that does not say that it follows the bus is
 //! new, and [`prepare`] sends the group back to the earliest records for it.
@@ -21,7 +22,7 @@ use deployline_store::{
 use tokio::{
     sync::broadcast,
     task::{block_in_place, spawn_blocking},
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -31,9 +32,17 @@ pub use deployline_schemas::topic::CATALOG_GROUP as GROUP;
 
 use self::decode::Decoded;
 
-/// Most records that are applied in one transaction: as many as a batch of the bus holds of deploys, so that behind a
-/// long log the two syncs of a batch cost little, and few enough that a listener waits a quarter of a second.
-const BATCH_RECORDS: usize = 5000;
+/// Most records of one read of the bus.
+const READ_RECORDS: usize = 5000;
+/// What is applied in one transaction at most, unless the last read goes past it: behind a long log the syncs of a batch,
+/// and the pages of the indexes that all its deploys touch, are then paid for once. A listener waits about a second.
+const BATCH_RECORDS: usize = 20_000;
+const BATCH_BYTES: usize = 32 << 20;
+/// When so many records come in a batch, hooks pour in and share the processors and the disk with the catalog. No batch is
+/// then begun sooner than [`GATHER`] after the one before: so much later at most is a deploy in the catalog, and the
+/// hooks' own syncs are disturbed ten times a second at most.
+const BUSY_RECORDS: usize = 100;
+const GATHER: Duration = Duration::from_millis(100);
 /// The catalog's checkpoint that says that the group's offsets speak of this catalog.
 const FOLLOWS: &str = "projector/follows";
 /// The first and the longest wait after something failed that may pass.
@@ -113,30 +122,27 @@ pub async fn run(
             }
         }
         let mut subscription = retry("subscribe", || bus.subscribe(GROUP, &[Topic::Deploys, Topic::Incidents])).await?;
-        let mut waiting = None;
+        let mut waiting = Read::default();
         loop {
-            let Read { batch, decoded } = match waiting.take() {
-                Some(read) => read,
-                None => Read::of(next_batch(&mut subscription).await?),
-            };
+            if waiting.batch.is_empty() {
+                waiting.extend(next_batch(&mut subscription).await?);
+            }
+            let Read { batch, decoded, .. } = std::mem::take(&mut waiting);
             if !decoded.refused.is_empty() {
                 retry("quarantine", || bus.publish(Topic::Quarantine, decoded.refused.clone())).await?;
             }
-            let mut applying = pin!(apply(&catalog, decoded));
-            let changed = tokio::select! {
-                biased;
-                changed = &mut applying => changed,
-                next = next_batch(&mut subscription) => {
-                    waiting = Some(Read::of(next?));
-                    applying.await
-                }
-            };
+            let started = Instant::now();
+            let applying = apply(&catalog, decoded.into());
+            let changed = read_during(&mut subscription, &mut waiting, applying).await?;
             for change in changed {
                 // Nobody listening is fine: the catalog itself is what counts.
                 let _ = changes.send(change);
             }
             commit(&mut subscription, &batch).await?;
             debug!(n_records = batch.len(), "applied a batch to the catalog");
+            if batch.len() >= BUSY_RECORDS {
+                read_during(&mut subscription, &mut waiting, sleep_until(started + GATHER)).await?;
+            }
         }
     };
     tokio::select! {
@@ -147,23 +153,46 @@ pub async fn run(
 }
 
 /// A batch as it came and as it is understood.
+#[derive(Default)]
 struct Read {
     batch: Vec<Delivered>,
-    decoded: Arc<Decoded>,
+    size_bytes: usize,
+    decoded: Decoded,
 }
 
 impl Read {
-    /// Decodes a batch; a full one takes tens of milliseconds.
-    fn of(batch: Vec<Delivered>) -> Self {
-        let decoded = Arc::new(block_in_place(|| decode::decode(&batch)));
-        Self { batch, decoded }
+    /// Adds what came next; to decode a full read takes tens of milliseconds.
+    fn extend(&mut self, batch: Vec<Delivered>) {
+        self.decoded.extend(block_in_place(|| decode::decode(&batch)));
+        self.size_bytes += batch.iter().map(|delivered| delivered.record.size_bytes()).sum::<usize>();
+        self.batch.extend(batch);
+    }
+
+    fn has_room(&self) -> bool {
+        self.batch.len() < BATCH_RECORDS && self.size_bytes < BATCH_BYTES
+    }
+}
+
+/// Reads on, as far as there is room, until something else is done.
+async fn read_during<T>(
+    subscription: &mut Subscription,
+    waiting: &mut Read,
+    work: impl Future<Output = T>,
+) -> Result<T, BusError> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return Ok(done),
+            next = next_batch(subscription), if waiting.has_room() => waiting.extend(next?),
+        }
     }
 }
 
 async fn next_batch(subscription: &mut Subscription) -> Result<Vec<Delivered>, BusError> {
     let mut pause = Pause::new();
     loop {
-        match subscription.next_batch(BATCH_RECORDS).await {
+        match subscription.next_batch(READ_RECORDS).await {
             Err(error) if error.recourse() != Recourse::Stop => pause.wait("read", &error).await,
             result => return result,
         }

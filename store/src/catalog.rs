@@ -6,11 +6,13 @@
 mod deliveries;
 mod deploys;
 mod incidents;
+mod lineage;
 mod migrate;
 mod page;
 mod silences;
 
 use std::{
+    cell::RefCell,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
@@ -22,8 +24,9 @@ use std::{
 pub use deliveries::Claim;
 pub use deploys::{Applied, DeployQuery};
 pub use incidents::IncidentQuery;
+pub use lineage::Predecessor;
 pub use page::{MAX_PAGE, Page};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 pub use silences::{MAX_SILENCES, SilenceQuery};
 
 use crate::error::{IoContext, StoreError};
@@ -32,12 +35,13 @@ use crate::error::{IoContext, StoreError};
 const N_READERS: usize = 4;
 /// How long a statement waits for another process, such as a backup, to let go of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// What the writer keeps of the file in memory, in KiB: the inner pages of every index of a million deploys, and the
-/// leaves that a batch touches. SQLite's own 2 MB would read them again for each batch.
-const WRITER_CACHE_KIB: i64 = 64 * 1024;
-/// How many pages the write-ahead log grows to before it is moved into the file: 16 MiB, so that leaves that many
-/// batches touch are written there once.
-const CHECKPOINT_PAGES: i64 = 4096;
+/// What the writer keeps of the file in memory at most, in KiB: the inner pages of every index of a million deploys, and
+/// what a batch of a rebuild touches, which is every leaf of the ids. SQLite's own 2 MB would read them again for each
+/// batch, and write some several times.
+const WRITER_CACHE_KIB: i64 = 128 * 1024;
+/// How many pages the write-ahead log grows to before it is moved into the file: 128 MiB, so that leaves that several
+/// batches of a rebuild touch are written there once.
+const CHECKPOINT_PAGES: i64 = 32_768;
 /// Statements that stay prepared for each connection; there are fewer kinds.
 const STATEMENTS: usize = 64;
 
@@ -50,14 +54,21 @@ pub struct Catalog {
 }
 
 struct Shared {
-    writer: Mutex<Connection>,
+    writer: Mutex<Writer>,
     readers: Vec<Mutex<Connection>>,
     next_reader: AtomicUsize,
+}
+
+struct Writer {
+    connection: Connection,
+    /// As of the last batch; empty while one is under way, so that one that fails leaves nothing behind.
+    recent: lineage::Recent,
 }
 
 /// A transaction that is under way: what it reads is what it has written so far.
 pub struct Batch<'t> {
     transaction: &'t Transaction<'t>,
+    recent: &'t RefCell<lineage::Recent>,
 }
 
 impl Catalog {
@@ -75,11 +86,12 @@ impl Catalog {
         let open_reader = |_| {
             let reader = Connection::open_with_flags(&path, flags)?;
             reader.busy_timeout(BUSY_TIMEOUT)?;
-            reader.set_prepared_statement_cache_capacity(STATEMENTS);
+            keep_plans(&reader)?;
             Ok(Mutex::new(reader))
         };
         let readers = (0..N_READERS).map(open_reader).collect::<Result<_, _>>().during("open a reader")?;
-        let shared = Shared { writer: Mutex::new(writer), readers, next_reader: AtomicUsize::new(0) };
+        let writer = Mutex::new(Writer { connection: writer, recent: lineage::Recent::default() });
+        let shared = Shared { writer, readers, next_reader: AtomicUsize::new(0) };
         Ok(Catalog { shared: Arc::new(shared) })
     }
 
@@ -88,7 +100,12 @@ impl Catalog {
     /// # Errors
     /// The work's own; [`StoreError::Catalog`].
     pub fn batch<T>(&self, work: impl FnOnce(&Batch<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.write("apply a batch", |transaction| work(&Batch { transaction }))
+        let mut writer = self.writer();
+        let recent = RefCell::new(std::mem::take(&mut writer.recent));
+        let transact = |transaction: &Transaction<'_>| work(&Batch { transaction, recent: &recent });
+        let outcome = transact_on(&mut writer.connection, "apply a batch", transact)?;
+        writer.recent = recent.into_inner();
+        Ok(outcome)
     }
 
     /// Runs one transaction: all of it happens or nothing. A panic or error inside rolls it back.
@@ -97,11 +114,11 @@ impl Catalog {
         action: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).during(action)?;
-        let outcome = work(&transaction)?;
-        transaction.commit().during(action)?;
-        Ok(outcome)
+        transact_on(&mut self.writer().connection, action, work)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection that nobody uses just now, else the next in turn.
@@ -119,9 +136,27 @@ impl Catalog {
     }
 }
 
+fn transact_on<T>(
+    connection: &mut Connection,
+    action: &'static str,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).during(action)?;
+    let outcome = work(&transaction)?;
+    transaction.commit().during(action)?;
+    Ok(outcome)
+}
+
+/// Makes a statement keep its plan whatever is bound to it. Without this SQLite prepares `LIMIT ?`, and what compares a
+/// column that no index leads to with a parameter, anew for each value: several times the cost of finding a row.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 fn configure(writer: &Connection) -> rusqlite::Result<()> {
     writer.busy_timeout(BUSY_TIMEOUT)?;
-    writer.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_plans(writer)?;
     writer.pragma_update(None, "journal_mode", "WAL")?;
     writer.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     writer.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;

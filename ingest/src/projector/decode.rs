@@ -1,7 +1,8 @@
 //! Records back to deploys and incidents.
 
 use deployline_bus::{Delivered, Record};
-use deployline_schemas::{Deploy, Incident, cloudevent::CloudEvent, topic::Topic};
+use deployline_schemas::{Deploy, Incident, topic::Topic};
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::GROUP;
 
@@ -16,6 +17,30 @@ pub(super) struct Decoded {
     pub refused: Vec<Record>,
 }
 
+/// What the projector looks at of a [`CloudEvent`](deployline_schemas::cloudevent::CloudEvent): that it is one, and what
+/// it says. The envelope itself collects what it does not know, for which all of it is kept and sorted first.
+#[derive(Deserialize)]
+struct Envelope<T> {
+    #[serde(rename = "specversion")]
+    _version: IgnoredAny,
+    #[serde(rename = "id")]
+    _id: IgnoredAny,
+    #[serde(rename = "source")]
+    _source: IgnoredAny,
+    #[serde(rename = "type")]
+    _kind: IgnoredAny,
+    data: T,
+}
+
+impl Decoded {
+    /// Adds a batch that came after this one.
+    pub fn extend(&mut self, later: Self) {
+        self.deploys.extend(later.deploys);
+        self.incidents.extend(later.incidents);
+        self.refused.extend(later.refused);
+    }
+}
+
 /// Sorts a batch into what it holds.
 pub(super) fn decode(batch: &[Delivered]) -> Decoded {
     let mut decoded = Decoded::default();
@@ -23,10 +48,10 @@ pub(super) fn decode(batch: &[Delivered]) -> Decoded {
         let value = &delivered.record.value;
         let taken = match delivered.topic {
             Topic::Deploys => {
-                serde_json::from_slice::<CloudEvent<Deploy>>(value).map(|event| decoded.deploys.push(event.data))
+                serde_json::from_slice::<Envelope<Deploy>>(value).map(|event| decoded.deploys.push(event.data))
             }
             Topic::Incidents => {
-                serde_json::from_slice::<CloudEvent<Incident>>(value).map(|event| decoded.incidents.push(event.data))
+                serde_json::from_slice::<Envelope<Incident>>(value).map(|event| decoded.incidents.push(event.data))
             }
             Topic::Datapoints | Topic::Quarantine => Ok(()),
         };
@@ -42,4 +67,39 @@ fn refused(delivered: &Delivered, error: &serde_json::Error) -> Record {
         .with_header("partition", delivered.position.partition.to_string())
         .with_header("offset", delivered.position.offset.to_string())
         .with_header("received_at", delivered.appended_at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use deployline_bus::Position;
+    use deployline_schemas::{DeployEvent, UnixMillis, cloudevent::CloudEvent};
+
+    use super::*;
+
+    #[test]
+    fn what_is_read_of_an_envelope_equals_what_the_envelope_holds() {
+        let event = r#"{"service": "a", "started_at": 5, "labels": {"type": "b"}, "commits": [{"id": "c"}]}"#;
+        let deploy = serde_json::from_str::<DeployEvent>(event).unwrap().into_deploy().unwrap();
+        let mut whole = serde_json::to_value(CloudEvent::deploy(deploy, "d \"quoted\"")).unwrap();
+        whole["extension"] = serde_json::json!([1]);
+        let mut values = vec![whole.clone()];
+        for required in ["specversion", "id", "source", "type", "data"] {
+            let mut without = whole.clone();
+            without.as_object_mut().unwrap().remove(required);
+            values.push(without);
+        }
+        for value in values {
+            let json = serde_json::to_vec(&value).unwrap();
+            let expected = serde_json::from_slice::<CloudEvent<Deploy>>(&json);
+            let delivered = Delivered {
+                topic: Topic::Deploys,
+                position: Position { partition: 0, offset: 7 },
+                appended_at: UnixMillis(0),
+                record: Record::new("k", json),
+            };
+            let decoded = decode(&[delivered]);
+            assert_eq!(decoded.deploys.first(), expected.as_ref().ok().map(|event| &event.data), "{value}");
+            assert_eq!(decoded.refused.len(), usize::from(expected.is_err()), "{value}");
+        }
+    }
 }

@@ -17,12 +17,10 @@ pub(super) fn recognised(batch: &Batch<'_>, deploy: Deploy) -> Result<Deploy, St
     if deploy.rollback_of.is_some() || !matches!(deploy.kind, Kind::Deploy | Kind::Rollback) {
         return Ok(deploy);
     }
-    let Some(previous) = batch.previous_deploy(&deploy)? else { return Ok(deploy) };
+    let Some(previous) = batch.predecessor(&deploy)? else { return Ok(deploy) };
     let returns = match &deploy.version {
-        Some(version) if Some(version) != previous.version.as_ref() => {
-            batch.previous_version(&previous)?.as_ref() == Some(version)
-        }
-        _ => false,
+        Some(version) => *version != previous.version && previous.replaced.as_ref() == Some(version),
+        None => false,
     };
     if !returns && deploy.kind != Kind::Rollback {
         return Ok(deploy);

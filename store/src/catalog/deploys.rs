@@ -51,18 +51,22 @@ pub struct DeployQuery {
 
 const SELECT: &str = "SELECT body FROM deploys WHERE id = ?1";
 
-const UPSERT: &str = "
+const INSERT: &str = "
     INSERT INTO deploys (id, service, environment, kind, status, version, started_at, exposed_at, ended_at, finished_at, body)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-    ON CONFLICT (id) DO UPDATE SET
+    ON CONFLICT DO NOTHING";
+
+const UPDATE: &str = "
+    UPDATE deploys SET
         service = ?2, environment = ?3, kind = ?4, status = ?5, version = ?6, started_at = ?7,
-        exposed_at = ?8, ended_at = ?9, finished_at = ?10, body = ?11";
+        exposed_at = ?8, ended_at = ?9, finished_at = ?10, body = ?11
+    WHERE id = ?1";
 
 const PREVIOUS: &str = "
     SELECT body FROM deploys
     WHERE service = ?1 AND environment = ?2 AND started_at < ?3 AND id <> ?4
         AND status = 'succeeded' AND version IS NOT NULL AND kind IN ('deploy', 'rollback')
-    ORDER BY started_at DESC LIMIT 1";
+    ORDER BY started_at DESC, rowid DESC LIMIT 1";
 
 impl Catalog {
     /// Adds what an event told of a deploy. See [`Deploy::absorb`]: the order of arrival and repeats do not matter.
@@ -151,7 +155,7 @@ impl Batch<'_> {
     /// # Errors
     /// As there.
     pub fn apply_deploy(&self, deploy: &Deploy) -> Result<Applied, StoreError> {
-        apply(self.transaction, deploy)
+        apply(self, deploy)
     }
 
     /// As [`Catalog::deploy`].
@@ -160,22 +164,6 @@ impl Batch<'_> {
     /// As there.
     pub fn deploy(&self, id: &str) -> Result<Option<Deploy>, StoreError> {
         one(self.transaction, SELECT, params![id])
-    }
-
-    /// As [`Catalog::previous_deploy`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn previous_deploy(&self, deploy: &Deploy) -> Result<Option<Deploy>, StoreError> {
-        previous(self.transaction, deploy)
-    }
-
-    /// As [`Catalog::previous_version`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn previous_version(&self, deploy: &Deploy) -> Result<Option<String>, StoreError> {
-        previous_version(self.transaction, deploy)
     }
 }
 
@@ -259,44 +247,50 @@ fn one(reader: &Connection, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> R
     body.map(|body| from_json("a deploy", &body)).transpose()
 }
 
-fn previous(connection: &Connection, deploy: &Deploy) -> Result<Option<Deploy>, StoreError> {
+pub(super) fn previous(connection: &Connection, deploy: &Deploy) -> Result<Option<Deploy>, StoreError> {
     one(connection, PREVIOUS, params![deploy.service, deploy.environment, deploy.started_at.0, deploy.id])
 }
 
-fn previous_version(connection: &Connection, deploy: &Deploy) -> Result<Option<String>, StoreError> {
+pub(super) fn previous_version(connection: &Connection, deploy: &Deploy) -> Result<Option<String>, StoreError> {
     match &deploy.previous_version {
         Some(version) => Ok(Some(version.clone())),
         None => Ok(previous(connection, deploy)?.and_then(|previous| previous.version)),
     }
 }
 
-fn apply(transaction: &Transaction<'_>, event: &Deploy) -> Result<Applied, StoreError> {
-    let (deploy, applied): (_, fn(Deploy) -> Applied) = match one(transaction, SELECT, params![event.id])? {
-        None => (event.clone(), Applied::New),
-        Some(mut known) => {
-            if !known.absorb(event) {
-                return Ok(Applied::Same);
-            }
-            (known, Applied::Changed)
-        }
-    };
-    let mut statement = transaction.prepare_cached(UPSERT).during("apply deploys")?;
-    statement
-        .execute(params![
-            deploy.id,
-            deploy.service,
-            deploy.environment,
-            word(&deploy.kind),
-            word(&deploy.status),
-            deploy.version,
-            deploy.started_at.0,
-            deploy.exposed_at().0,
-            ended_at(&deploy).0,
-            deploy.finished_at.map(|at| at.0),
-            to_json(&deploy),
-        ])
-        .during("apply deploys")?;
-    Ok(applied(deploy))
+/// Most events are of deploys that are not known: those are added without a look first.
+fn apply(batch: &Batch<'_>, event: &Deploy) -> Result<Applied, StoreError> {
+    if write(batch.transaction, INSERT, event)? {
+        batch.recent.borrow_mut().added(event);
+        return Ok(Applied::New(event.clone()));
+    }
+    let Some(known) = batch.deploy(&event.id)? else { return Ok(Applied::Same) };
+    let mut deploy = known.clone();
+    if !deploy.absorb(event) {
+        return Ok(Applied::Same);
+    }
+    write(batch.transaction, UPDATE, &deploy)?;
+    batch.recent.borrow_mut().changed(&known, &deploy);
+    Ok(Applied::Changed(deploy))
+}
+
+/// Writes a deploy's row with one of two statements; returns whether that changed anything.
+fn write(transaction: &Transaction<'_>, sql: &str, deploy: &Deploy) -> Result<bool, StoreError> {
+    let mut statement = transaction.prepare_cached(sql).during("apply deploys")?;
+    let n_changed = statement.execute(params![
+        deploy.id,
+        deploy.service,
+        deploy.environment,
+        deploy.kind.word(),
+        word(&deploy.status),
+        deploy.version,
+        deploy.started_at.0,
+        deploy.exposed_at().0,
+        ended_at(deploy).0,
+        deploy.finished_at.map(|at| at.0),
+        to_json(deploy),
+    ]);
+    Ok(n_changed.during("apply deploys")? > 0)
 }
 
 /// The last moment that a deploy is known, or for want of an end taken, to have lasted to.
