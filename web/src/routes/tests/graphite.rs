@@ -172,7 +172,7 @@ async fn a_bad_target_is_told_with_its_column_and_a_large_one_with_the_limit() {
         ("target=seriesByTag('x!=y')", "bad_target", "must require its tag"),
         ("target=a.*&from=-1h", "target_too_large", "3 series, at most 2 are allowed"),
         ("target=a.{0,1}&target=a.0&from=-1h", "target_too_large", "at most 1000 are allowed"),
-        ("target=a.{0,1}&from=-1d", "target_too_large", "about 17280 datapoints, at most 1000 are allowed"),
+        ("target=a.{0,1}&from=-1d", "target_too_large", "about 2880 datapoints, at most 1000 are allowed"),
         ("target=a.0&from=soon", "invalid_parameter", "`soon` is not a time"),
         ("target=a.0&jsonp=alert(1)//", "invalid_parameter", "no name of a function"),
     ] {
