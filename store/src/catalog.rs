@@ -35,12 +35,13 @@ use crate::error::{IoContext, StoreError};
 const N_READERS: usize = 4;
 /// How long a statement waits for another process, such as a backup, to let go of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// What the writer keeps of the file in memory, in KiB: the inner pages of every index of a million deploys, and the
-/// leaves that a batch touches. SQLite's own 2 MB would read them again for each batch.
-const WRITER_CACHE_KIB: i64 = 64 * 1024;
-/// How many pages the write-ahead log grows to before it is moved into the file: 16 MiB, so that leaves that many
-/// batches touch are written there once.
-const CHECKPOINT_PAGES: i64 = 4096;
+/// What the writer keeps of the file in memory at most, in KiB: the inner pages of every index of a million deploys, and
+/// what a batch of a rebuild touches, which is every leaf of the ids. SQLite's own 2 MB would read them again for each
+/// batch, and write some several times.
+const WRITER_CACHE_KIB: i64 = 128 * 1024;
+/// How many pages the write-ahead log grows to before it is moved into the file: 128 MiB, so that leaves that several
+/// batches of a rebuild touch are written there once.
+const CHECKPOINT_PAGES: i64 = 32_768;
 /// Statements that stay prepared for each connection; there are fewer kinds.
 const STATEMENTS: usize = 64;
 
