@@ -7,7 +7,7 @@ use warp::{Reply, reply::Response};
 type Operation = (&'static str, &'static str, &'static str, &'static str);
 
 /// Every operation, by path.
-const OPERATIONS: [Operation; 63] = [
+const OPERATIONS: [Operation; 69] = [
     ("get", "/", "The page of what is going on now", "service environment limit cursor"),
     ("get", "/d/{id}", "The page of a deploy", ""),
     ("get", "/incidents/{id}", "The page of an incident", ""),
@@ -25,6 +25,7 @@ const OPERATIONS: [Operation; 63] = [
         "target signal service from until width height theme deploys",
     ),
     ("get", "/graph.svg", "The same as SVG", "target signal service from until width height theme deploys"),
+    ("get", "/graph.txt", "The same for a terminal", "target signal service from until columns rows marks deploys"),
     ("post", "/hooks/{source}", "A deploy as another system's hook tells it", ""),
     (
         "get",
@@ -57,6 +58,8 @@ const OPERATIONS: [Operation; 63] = [
     ("patch", "/api/v1/silences/{id}", "Another end or note", ""),
     ("delete", "/api/v1/silences/{id}", "Ends it now", ""),
     ("get", "/api/v1/doctor", "What is watched, what is not, and what needs attention", "placebos seed"),
+    ("get", "/api/v1/schemas", "The JSON Schemas that are published", ""),
+    ("get", "/api/v1/schemas/{name}", "One of them", ""),
     ("get", "/api/v1/stream", "Deploys and incidents as they change, as server-sent events", ""),
     ("get", "/api/v1/quarantine", "What hooks brought and could not be understood", "source limit"),
     ("get", "/api/v1/quarantine/{position}", "One of them with headers and body", ""),
@@ -82,6 +85,9 @@ const OPERATIONS: [Operation; 63] = [
     ("get", "/tags/autoComplete/tags", "Tags that begin so", "expr tagPrefix limit"),
     ("get", "/tags/autoComplete/values", "Values that begin so", "expr tag valuePrefix limit"),
     ("get", "/tags/findSeries", "Series by tags", "expr"),
+    ("post", "/tags/tagSeries", "Takes a series' name in", "path"),
+    ("post", "/tags/tagMultiSeries", "Takes many in", "path"),
+    ("post", "/tags/delSeries", "Takes names back that have no datapoints", "path"),
     ("get", "/functions", "The functions that targets can call", ""),
     ("get", "/functions/{name}", "One of them", ""),
     ("get", "/version", "Graphite's version that is spoken", ""),
