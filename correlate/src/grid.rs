@@ -49,7 +49,7 @@ impl Glance {
         NEAREST.map(|nearest| self.0[nearest])
     }
 
-    /// The value at each candidate, evaluated one by one around the coarse ones within [`REFINED_LN`] of the best: what is that much
+    /// The value at each candidate, evaluated one by one around the coarse ones within `REFINED_LN` of the best: what is that much
     /// less likely adds nothing to any sum.
     pub fn refined(&self, ln_factor: impl Fn(usize) -> f64) -> PerAge {
         let least = self.most() - REFINED_LN;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! in favour of the doubling (the Kullback–Leibler divergence of Poisson laws with means 2np/D and np/D). The number of requests
-//! after which that reaches [`ENOUGH_LN`] is what a quiet service has to wait for.
+//! after which that reaches `ENOUGH_LN` is what a quiet service has to wait for.
 
 use crate::{
     ratio::Dispersion,

@@ -2,6 +2,8 @@
 //!
 //! `DEPLOYLINE_TEST_ALL=1` shows every difference, the known ones as well.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test panic as the test does")]
+
 use std::{collections::BTreeSet, env, time::Duration};
 
 use anyhow::ensure;

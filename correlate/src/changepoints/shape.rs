@@ -10,7 +10,7 @@ pub enum Shape {
     Step,
     /// The slope changes: from here on it rises or falls, or stops doing so.
     Ramp,
-    /// The level jumps and is back within [`SPIKE_BINS`].
+    /// The level jumps and is back within `SPIKE_BINS`.
     Spike,
 }
 

@@ -1,6 +1,6 @@
 //! StatsD at line rate: what a metric costs and how many are lost, ours beside the original and collectd, and beside a receiver that only counts.
 //!
-//!   statsd [SECONDS]
+//! `statsd [SECONDS]`
 //!
 //! Counters and timers half and half over UDP, at fixed rates, every daemon in turn with the same packets; its flushes are within what it is charged. CPU is what
 //! the kernel accounts to its process, user and system. Loss is what was sent less what the daemon says it received. `DEPLOYLINE_BIN` should name
