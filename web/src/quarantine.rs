@@ -61,7 +61,7 @@ pub async fn list(app: App, query: Query) -> Result<Response, WebError> {
     Ok(warp::reply::json(&serde_json::json!({ "quarantined": entries })).into_response())
 }
 
-/// At least the newest `limit` entries of a partition that are wanted, as far as there are so many.
+/// At least the newest `limit` entries of a partition that are wanted, as far as there are so many, newest first.
 async fn newest(
     bus: &Bus,
     bounds: Bounds,
@@ -72,7 +72,7 @@ async fn newest(
     let (mut entries, mut end) = (Vec::new(), bounds.next);
     while end > first && entries.len() < limit {
         let begin = first.max(end - STRIDE);
-        let mut offset = begin;
+        let (mut offset, n_newer) = (begin, entries.len());
         while offset < end {
             let from = Position { partition: bounds.partition, offset };
             let mut batch = bus.read(Topic::Quarantine, from, (end - offset) as usize).await?;
@@ -81,6 +81,7 @@ async fn newest(
             offset = last.position.offset + 1;
             entries.extend(batch.iter().filter_map(entry).map(|(entry, _)| entry).filter(&wanted));
         }
+        entries[n_newer..].reverse();
         end = begin;
     }
     Ok(entries)

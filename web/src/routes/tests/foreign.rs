@@ -33,7 +33,8 @@ async fn other_systems_scripts_get_the_answers_they_expect() {
         assert_eq!((answered, answer.pointer(pointer)), (status, Some(&json!(expected))), "{path}: {answer}");
     }
     let lag = shop.app.parts.bus.lag("catalog", deployline_schemas::topic::Topic::Deploys).await.unwrap();
-    assert_eq!(lag, 7);
+    // The last is the delivery before it again, by another way in.
+    assert_eq!(lag, 6);
     let lunch = json!({"time": 1_795_442_525_000_i64, "tags": ["food"], "text": "lunch"});
     let (status, answer) = shop.post("/api/annotations", "application/json", lunch.to_string()).await;
     assert_eq!((status, &answer["id"]), (200, &json!(0)));

@@ -180,7 +180,7 @@ async fn a_bad_target_is_told_with_its_column_and_a_large_one_with_the_limit() {
         assert_eq!((status, &problem["code"]), (400, &json!(code)), "{query}: {problem}");
         assert!(problem["message"].as_str().unwrap().contains(message), "{query}: {problem}");
     }
-    for path in ["/metrics/find", "/metrics/expand", "/tags/autoComplete/values", "/tags/findSeries"] {
+    for path in ["/metrics/find", "/tags/autoComplete/values", "/tags/findSeries"] {
         assert_eq!(shop.json(path).await.0, 400, "{path}");
     }
     assert_eq!(shop.json("/functions/none").await.0, 404);
