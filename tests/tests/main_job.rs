@@ -87,7 +87,10 @@ fn blame_names(server: &Server, guilty: &Deployment) -> anyhow::Result<()> {
 
     // For people it says the same.
     let output = server.cli(&["blame", &errors_of("checkout")])?;
-    ensure!(String::from_utf8_lossy(&output.stdout).contains(&guilty.deploy_id()));
+    let told = String::from_utf8_lossy(&output.stdout);
+    let suspect = format!("checkout {} by ana", &guilty.sha[..7]);
+    let header = told.lines().next().context("the blame says nothing")?;
+    ensure!(header.contains(&suspect), "not told of {suspect}:\n{told}");
     Ok(())
 }
 
