@@ -8,7 +8,7 @@ use deployline_tests::{
     github::Deployment,
     picture::Picture,
     server::{Bus, Server},
-    shop::{Shop, errors_of},
+    shop::{Shop, errors_of, now},
     traffic::Library,
     wait::eventually,
 };
@@ -96,9 +96,10 @@ fn blame_names(server: &Server, guilty: &Deployment) -> anyhow::Result<()> {
 
 /// The picture shows the guilty deploy's line in the column that its time belongs in.
 fn the_picture_has_the_line(server: &Server, guilty: &Deployment) -> anyhow::Result<()> {
-    let live_s = server.deploy(&guilty.deploy_id())?.live_at.context("a success is live")?.as_secs();
+    let live_at = server.deploy(&guilty.deploy_id())?.live_at.context("a success is live")?;
     let series = errors_of("checkout");
-    let (from_s, until_s) = (live_s - 200, live_s + 100);
+    // A picture ends at the present, whatever is asked for.
+    let (from_s, until_s) = (live_at.as_secs() - 200, now().as_secs());
     let [from, until, width, height] = [from_s, until_s, SIZE.0.into(), SIZE.1.into()].map(|number| number.to_string());
     let query =
         [("target", series.as_str()), ("from", &from), ("until", &until), ("width", &width), ("height", &height)];
@@ -114,9 +115,9 @@ fn the_picture_has_the_line(server: &Server, guilty: &Deployment) -> anyhow::Res
     let (left, right) = picture.widest_row(GRID, 6).context("no grid line")?;
     let (column, n_pixels) = picture.column_of(GUILTY, 40).context("no line of a guilty deploy")?;
     ensure!(n_pixels > SIZE.1 as usize / 3, "a line of {n_pixels} pixels is no line");
-    let share = (live_s - from_s) as f64 / (until_s - from_s) as f64;
+    let share = (live_at.0 - from_s * 1000) as f64 / ((until_s - from_s) * 1000) as f64;
     let expected = f64::from(left) + share * f64::from(right + 1 - left);
-    // A line may be two or three pixels wide; a second is three here, so that a neighbour's line would be seen.
+    // A line may be two or three pixels wide; a second is four here, so that a neighbour's line would be seen.
     ensure!((f64::from(column) - expected).abs() <= 2.0, "column {column}, expected {expected:.1} in {left}..={right}");
     Ok(())
 }
