@@ -12,13 +12,15 @@ use rdkafka::{
     producer::future_producer::FutureProducerContext,
     util::Timeout,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::client::{self, Context, failure};
 use crate::{config::BusConfig, error::BusError, record::Bounds, span::Keep};
 
 /// How often a new topic is looked for until every partition has a leader.
 const LEADER_POLL: Duration = Duration::from_millis(50);
+/// How often a group's coordinator that is not ready yet is asked again.
+const COORDINATOR_POLL: Duration = Duration::from_millis(100);
 
 /// Creates the topics that are absent and returns once all of them can be written to. Leaves those that exist as they
 /// are: they are the operator's, who may also have created them for a client that may not.
@@ -114,16 +116,26 @@ pub(super) async fn delete_before(config: &BusConfig, topic: Topic, starts: &[Bo
     deleted.elements().iter().try_for_each(|partition| partition.error().map_err(|error| failure(DOING, error)))
 }
 
-/// Removes a group's offsets.
+/// Removes a group's offsets. A broker that has just started, or just taken the group over, is asked again until the
+/// configured timeout.
 pub(super) async fn forget_group(config: &BusConfig, group: &str) -> Result<(), BusError> {
+    use RDKafkaErrorCode as Code;
     const DOING: &str = "forget a group";
     let name = format!("{}.{group}", config.prefix);
     let options = AdminOptions::new().request_timeout(Some(Timeout::After(config.timeout)));
-    let outcomes = admin(config)?.delete_groups(&[&name], &options).await.map_err(|error| failure(DOING, error))?;
-    outcomes.into_iter().try_for_each(|outcome| match outcome {
-        Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => Ok(()),
-        Err((_, code)) => Err(failure(DOING, KafkaError::AdminOp(code))),
-    })
+    let (admin, deadline) = (admin(config)?, Instant::now() + config.timeout);
+    loop {
+        let outcomes = admin.delete_groups(&[&name], &options).await.map_err(|error| failure(DOING, error))?;
+        match outcomes.into_iter().find_map(Result::err) {
+            None | Some((_, Code::GroupIdNotFound)) => return Ok(()),
+            Some((_, Code::CoordinatorLoadInProgress | Code::CoordinatorNotAvailable | Code::NotCoordinator))
+                if Instant::now() < deadline =>
+            {
+                sleep(COORDINATOR_POLL).await
+            }
+            Some((_, code)) => return Err(failure(DOING, KafkaError::AdminOp(code))),
+        }
+    }
 }
 
 fn admin(config: &BusConfig) -> Result<AdminClient<Context>, BusError> {
