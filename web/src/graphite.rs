@@ -9,6 +9,8 @@ pub mod window;
 
 mod json;
 
+mod digits;
+
 mod table;
 
 mod render;

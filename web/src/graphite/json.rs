@@ -1,6 +1,18 @@
 //! Series as JSON, written straight into the answer: no tree of values for a million numbers.
+//!
+//! Answers of many datapoints are written in parts by two threads, so that the first are on their way while the last
+//! are written.
+
+use std::{sync::mpsc::sync_channel, thread};
 
 use deployline_render::graphite::Series;
+
+use super::digits;
+
+/// Datapoints of one part: some 100 KB, which stay in the processor's cache until they are sent.
+const PART_POINTS: usize = 4096;
+/// Parts that the second thread may be ahead.
+const PARTS_AHEAD: usize = 4;
 
 /// Appends a JSON string.
 pub fn string(out: &mut Vec<u8>, text: &str) {
@@ -14,51 +26,97 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Appends a JSON number; `null` for what is none. Whole ones have a `.0`, as Python writes floats.
-pub fn number(out: &mut Vec<u8>, value: f64) {
-    // Nearly all counters are whole, and whole numbers are written several times faster.
-    if value.abs() < 1e15 && value.trunc() == value && !(value == 0.0 && value.is_sign_negative()) {
-        serialized(out, &(value as i64));
-        out.extend_from_slice(b".0");
-    } else {
-        serialized(out, &value);
-    }
-}
-
-fn serialized<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+/// Appends what `serde_json` makes of a value.
+pub(super) fn serialized<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     // Strings and numbers into memory: there is nothing that could fail.
     let written = serde_json::to_writer(out, value);
     debug_assert!(written.is_ok());
 }
 
-/// `[{"target", "tags", "datapoints": [[value, time], …]}, …]`. Without `nulls`, gaps are left out, and so are series
-/// that hold nothing else.
-pub fn series(all: &[Series], nulls: bool) -> Vec<u8> {
-    let n_points: usize = all.iter().map(|one| one.values.len()).sum();
-    let mut out = Vec::with_capacity(2 + all.len() * 192 + n_points * 24);
-    let mut stamps = Stamps::default();
-    out.push(b'[');
-    for one in all.iter().filter(|one| nulls || one.values.iter().any(|value| !value.is_nan())) {
-        if out.len() > 1 {
-            out.extend_from_slice(b", ");
+/// Series on their way to be an answer: `[{"target", "tags", "datapoints": [[value, time], …]}, …]`.
+pub struct Answer {
+    series: Vec<Series>,
+    nulls: bool,
+    /// Where in `series` each part ends, the last at its end.
+    ends: Vec<usize>,
+}
+
+impl Answer {
+    /// The answer of series. Without `nulls`, gaps are left out, and so are series that hold nothing else.
+    pub fn new(mut series: Vec<Series>, nulls: bool) -> Self {
+        if !nulls {
+            series.retain(|one| one.values.iter().any(|value| !value.is_nan()));
         }
-        head(&mut out, one);
-        stamps.fit(one);
-        let start = out.len();
-        // What stands past the end of the grid has no time, as in graphite-web: `verticalLine` is one datapoint.
-        let room = (one.end_s - one.start_s).div_euclid(one.step_s).saturating_add(1).max(0) as usize;
-        for (index, value) in one.values.iter().take(room).enumerate() {
-            if value.is_nan() && !nulls {
-                continue;
+        let (mut ends, mut n_points) = (Vec::new(), 0);
+        for (index, one) in series.iter().enumerate() {
+            n_points += one.values.len();
+            if n_points >= PART_POINTS {
+                ends.push(index + 1);
+                n_points = 0;
             }
-            out.extend_from_slice(if out.len() == start { b"[" } else { b", [" });
-            number(&mut out, *value);
-            out.extend_from_slice(stamps.tail(index));
         }
-        out.extend_from_slice(b"]}");
+        if ends.last() != Some(&series.len()) {
+            ends.push(series.len());
+        }
+        Self { series, nulls, ends }
     }
-    out.push(b']');
-    out
+
+    /// Whether it is worth sending in parts.
+    pub fn is_long(&self) -> bool {
+        self.ends.len() > 2
+    }
+
+    /// All of it.
+    pub fn whole(&self) -> Vec<u8> {
+        let n_points: usize = self.series.iter().map(|one| one.values.len()).sum();
+        let mut out = Vec::with_capacity(64 + self.series.len() * 192 + n_points * 24);
+        (0..self.ends.len()).for_each(|part| self.write(part, &mut out));
+        out
+    }
+
+    /// Writes the parts in order, each second one on a thread of its own, and hands them on until `take` wants no more.
+    pub fn parts(&self, mut take: impl FnMut(Vec<u8>) -> bool) {
+        let written = |part: usize| {
+            let mut out = Vec::with_capacity(PART_POINTS * 32);
+            self.write(part, &mut out);
+            out
+        };
+        let (sender, receiver) = sync_channel::<Vec<u8>>(PARTS_AHEAD);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                // Whoever takes no more has hung up.
+                (1..self.ends.len()).step_by(2).all(|part| sender.send(written(part)).is_ok())
+            });
+            let receiver = receiver;
+            for part in 0..self.ends.len() {
+                let bytes = if part % 2 == 0 { Ok(written(part)) } else { receiver.recv() };
+                if !bytes.is_ok_and(&mut take) {
+                    break;
+                }
+            }
+        });
+    }
+
+    fn write(&self, part: usize, out: &mut Vec<u8>) {
+        let start = part.checked_sub(1).map_or(0, |before| self.ends[before]);
+        if start == 0 {
+            out.push(b'[');
+        }
+        for (index, one) in self.series[start..self.ends[part]].iter().enumerate() {
+            if start + index > 0 {
+                out.extend_from_slice(b", ");
+            }
+            head(out, one);
+            // What stands past the end of the grid has no time, as in graphite-web: `verticalLine` is one datapoint.
+            let room = (one.end_s - one.start_s).div_euclid(one.step_s).saturating_add(1).max(0) as usize;
+            let values = &one.values[..one.values.len().min(room)];
+            digits::datapoints(out, values, (one.start_s, one.step_s), self.nulls);
+            out.extend_from_slice(b"]}");
+        }
+        if part + 1 == self.ends.len() {
+            out.push(b']');
+        }
+    }
 }
 
 fn head(out: &mut Vec<u8>, one: &Series) {
@@ -76,37 +134,6 @@ fn head(out: &mut Vec<u8>, one: &Series) {
     out.extend_from_slice(b"}, \"datapoints\": [");
 }
 
-/// The times of a grid as text, `, 1795441320]` each: series of one answer mostly share theirs.
-#[derive(Default)]
-struct Stamps {
-    grid: Option<(i64, i64)>,
-    text: Vec<u8>,
-    /// Where each ends in the text.
-    ends: Vec<usize>,
-}
-
-impl Stamps {
-    fn fit(&mut self, one: &Series) {
-        let grid = (one.start_s, one.step_s);
-        if self.grid != Some(grid) {
-            self.grid = Some(grid);
-            self.text.clear();
-            self.ends.clear();
-        }
-        for timestamp_s in one.timestamps_s().skip(self.ends.len()) {
-            self.text.extend_from_slice(b", ");
-            serialized(&mut self.text, &timestamp_s);
-            self.text.push(b']');
-            self.ends.push(self.text.len());
-        }
-    }
-
-    fn tail(&self, index: usize) -> &[u8] {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start..self.ends[index]]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +149,7 @@ mod tests {
             one("b", 990, &[-0.0, 1e300, f64::INFINITY, 1e15, -7.0]),
             one("c", 20, &[5e-7]),
         ];
-        let json: serde_json::Value = serde_json::from_slice(&series(&all, true)).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&Answer::new(all.to_vec(), true).whole()).unwrap();
         let expected = serde_json::json!([
             {"target": "a \"b\"\n;x=ü", "tags": {"name": "a \"b\"\n", "x": "ü"},
              "datapoints": [[1.0, 990], [0.1, 1000], [null, 1010]]},
@@ -134,9 +161,24 @@ mod tests {
     }
 
     #[test]
+    fn parts_make_up_the_whole() {
+        for n_series in [0, 1, 3, 7] {
+            let values: Vec<f64> = (0..2500).map(|index| f64::from(index) / 7.0).collect();
+            let all = (0..n_series).map(|index| one(&format!("s{index}"), 990, &values)).collect();
+            let answer = Answer::new(all, true);
+            let mut joined = Vec::new();
+            answer.parts(|part| {
+                joined.extend(part);
+                true
+            });
+            assert_eq!((joined, answer.is_long()), (answer.whole(), n_series > 4));
+        }
+    }
+
+    #[test]
     fn gaps_are_left_out_on_demand() {
         let all = [one("a", 0, &[f64::NAN, 2.0]), one("b", 0, &[f64::NAN])];
-        let text = String::from_utf8(series(&all, false)).unwrap();
+        let text = String::from_utf8(Answer::new(all.to_vec(), false).whole()).unwrap();
         assert_eq!(text, r#"[{"target": "a", "tags": {"name": "a"}, "datapoints": [[2.0, 10]]}]"#);
     }
 }

@@ -1,7 +1,16 @@
 //! `GET` and `POST /render`: targets as JSON, tables or pictures.
 
+use std::convert::Infallible;
+
 use deployline_render::graphite::{Consolidation, Series};
-use warp::{http::HeaderMap, reply::Response};
+use futures_util::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use warp::{
+    Reply,
+    http::{HeaderMap, HeaderValue, header},
+    reply::Response,
+};
 
 use super::{
     callback, json, picture, scripted, table,
@@ -65,26 +74,50 @@ pub async fn render(app: App, headers: HeaderMap, query: Query) -> Result<Respon
         ),
     };
     let nulls = !query.is_set("noNullPoints");
+    let is_plain = query.get("jsonp").is_none();
     let turn = in_turn(&app.evaluations, "too_many_queries", "too many targets are being evaluated").await?;
     let written = blocking(&app, move |library| {
         // Held by the thread that evaluates: a caller who goes away must not make room for one more.
-        let _turn = turn;
+        let turn = turn;
         let mut series = window.evaluate(library, &targets)?;
         Ok(match format {
-            Format::Raw => table::raw(&series),
-            Format::Csv => table::csv(&series, &window.time_zone),
+            Format::Raw => Written::Whole(table::raw(&series)),
+            Format::Csv => Written::Whole(table::csv(&series, &window.time_zone)),
             _ => {
                 consolidate(&mut series, max_points);
-                json::series(&series, nulls)
+                match json::Answer::new(series, nulls) {
+                    answer if is_plain && answer.is_long() => Written::Parts(answer, turn),
+                    answer => Written::Whole(answer.whole()),
+                }
             }
         })
     });
-    let written = written.await?;
-    match format {
-        Format::Raw => Ok(response::bytes("text/plain; charset=utf-8", written)),
-        Format::Csv => Ok(response::bytes("text/csv; charset=utf-8", written)),
-        _ => scripted(&query, &headers, written),
+    match (format, written.await?) {
+        (_, Written::Parts(answer, turn)) => Ok(in_parts(answer, turn)),
+        (Format::Raw, Written::Whole(text)) => Ok(response::bytes("text/plain; charset=utf-8", text)),
+        (Format::Csv, Written::Whole(text)) => Ok(response::bytes("text/csv; charset=utf-8", text)),
+        (_, Written::Whole(json)) => scripted(&query, &headers, json),
     }
+}
+
+/// An answer, or what one is made of.
+enum Written {
+    Whole(Vec<u8>),
+    /// To be written while it is sent, with the turn that this takes.
+    Parts(json::Answer, OwnedSemaphorePermit),
+}
+
+/// JSON that is sent while it is written. Writing waits for nobody: a caller who reads slowly keeps memory, no thread.
+fn in_parts(answer: json::Answer, turn: OwnedSemaphorePermit) -> Response {
+    let (sender, receiver) = mpsc::unbounded_channel::<Vec<u8>>();
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        answer.parts(|part| sender.send(part).is_ok());
+    });
+    let parts = UnboundedReceiverStream::new(receiver).map(Ok::<_, Infallible>);
+    let mut response = warp::reply::stream(parts).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// Brings all series to at most about `max_points` values over the time that they span together.
