@@ -65,9 +65,12 @@ fn questions(until_s: i64) -> Vec<Question> {
 
 fn main() -> anyhow::Result<()> {
     let until_s = now().as_secs() / STEP_S * STEP_S - STEP_S;
-    let server = Server::start(&Settings::default())?;
+    // The usual retention would answer a day by minutes.
+    let sections = "[[retention]]\nmatch = \"*\"\nkeep = [\"10s:7d\"]\n".to_owned();
+    let server = Server::start(&Settings { sections, ..Settings::default() })?;
     load(server.ports.carbon, until_s)?;
     wait_for(&server.url(""), until_s)?;
+    check_day(&server.url(""), until_s)?;
     deploys(&server, until_s, 60)?;
     println!(
         "{:<14}{:<34}{:>8}{:>8}{:>10}{:>12}{:>12}{:>8}",
@@ -123,6 +126,16 @@ fn wait_for(url: &str, until_s: i64) -> anyhow::Result<()> {
         Ok((text.contains(&format!(",{until_s}]")) && !text.contains(&format!("[null,{until_s}]"))).then_some(()))
     };
     eventually("the last datapoint", PATIENCE, there)
+}
+
+/// Holds the answer of a day against the datapoints that were sent.
+fn check_day(url: &str, until_s: i64) -> anyhow::Result<()> {
+    let day = format!("{url}/render?target=q.g0.h0.m0&from={}&until={until_s}&format=json", until_s - DAY_S);
+    let answer: serde_json::Value = serde_json::from_str(&agent().get(&day).call()?.body_mut().read_to_string()?)?;
+    let n_values =
+        answer[0]["datapoints"].as_array().map_or(0, |all| all.iter().filter(|one| !one[0].is_null()).count());
+    ensure!(n_values as i64 == DAY_S / STEP_S, "the day has {n_values} values");
+    Ok(())
 }
 
 fn deploys(server: &Server, until_s: i64, n_deploys: i64) -> anyhow::Result<()> {
