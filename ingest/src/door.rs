@@ -12,7 +12,7 @@ use std::{
 };
 
 use deployline_bus::{Bus, BusError, MAX_RECORD_BYTES, Record};
-use deployline_schemas::{Deploy, cloudevent::CloudEvent, topic::Topic};
+use deployline_schemas::{Annotation, Deploy, cloudevent::CloudEvent, topic::Topic};
 use serde::Serialize;
 use tracing::warn;
 
@@ -29,6 +29,8 @@ use crate::{
 
 /// A body larger than this is parsed on a blocking thread, in bytes: about half a millisecond of work.
 const BLOCKING_BODY_BYTES: usize = 64 * 1024;
+/// The media type of an envelope, as a header of its record.
+const CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
 
 /// Takes hook requests in and answers once what they say is durable. Cheap to clone.
 #[derive(Clone)]
@@ -56,7 +58,10 @@ struct Hook {
 pub struct Receipt {
     /// The ids of the deploys that it told of, in order; empty where it was ignored.
     pub deploys: Vec<String>,
-    /// Why it was understood and left out.
+    /// The annotation that was kept of it, where it is no deploy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<u64>,
+    /// Why it was understood and no deploy came of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignored: Option<String>,
     /// The sender's own name for the delivery.
@@ -203,6 +208,18 @@ impl Door {
         result
     }
 
+    /// Publishes what is said of an annotation; durable on return. Returns whether it waits on this host's disk, because
+    /// the bus is away.
+    ///
+    /// # Errors
+    /// When the bus is away and there is no room in the spool.
+    pub async fn annotate(&self, annotation: Annotation) -> Result<bool, DoorError> {
+        let (key, source) = (annotation.key(), annotation.source.clone());
+        let value = serde_json::to_vec(&CloudEvent::annotation(annotation)).map_err(HookError::malformed)?;
+        let record = Record::new(key, value).with_header("content-type", CONTENT_TYPE).with_header("source", source);
+        self.publish(Topic::Deploys, vec![record]).await
+    }
+
     /// Tries a quarantined request again, under the configuration of now; it was verified when it came. What is still
     /// refused is not quarantined a second time.
     ///
@@ -231,6 +248,11 @@ impl Door {
     async fn publish_received(&self, source: &str, received: Received) -> Result<Receipt, DoorError> {
         let (deploys, delivery_id) = match received {
             Received::Deploys { deploys, delivery_id } => (deploys, delivery_id),
+            Received::Noted { annotation, reason } => {
+                let number = annotation.number;
+                let spooled = self.annotate(*annotation).await?;
+                return Ok(Receipt { annotation: Some(number), ignored: Some(reason), spooled, ..Receipt::default() });
+            }
             Received::Ignored { reason } => {
                 return Ok(Receipt { ignored: Some(reason), ..Receipt::default() });
             }
@@ -318,9 +340,7 @@ fn records(deploys: Vec<Deploy>, delivery_id: Option<&str>, source: &str) -> Res
             None => hooks::digest(&serde_json::to_vec(&deploy)?),
         };
         let value = serde_json::to_vec(&CloudEvent::deploy(deploy, &delivery))?;
-        Ok(Record::new(key, value)
-            .with_header("content-type", "application/cloudevents+json; charset=UTF-8")
-            .with_header("source", source))
+        Ok(Record::new(key, value).with_header("content-type", CONTENT_TYPE).with_header("source", source))
     };
     let records: Result<Vec<Record>, serde_json::Error> = deploys.into_iter().enumerate().map(record).collect();
     records.map_err(|error| DoorError::Refused(HookError::malformed(error)))

@@ -21,6 +21,7 @@ mod event;
 mod explain;
 mod json;
 mod moment;
+mod note;
 mod registry;
 mod repository;
 mod request;
@@ -70,7 +71,7 @@ pub use verify::{Digest, Verification};
 
 use std::time::Duration;
 
-use deployline_schemas::Deploy;
+use deployline_schemas::{Annotation, Deploy};
 
 use self::event::Parsed;
 
@@ -94,6 +95,13 @@ pub enum Received {
         deploys: Vec<Deploy>,
         /// The sender's own name for the delivery, where it has one: the same name again is the same delivery.
         delivery_id: Option<String>,
+    },
+    /// Not a deploy, and kept as an annotation: answered with success.
+    Noted {
+        /// What to publish.
+        annotation: Box<Annotation>,
+        /// Why it is no deploy.
+        reason: String,
     },
     /// Understood, and not a deploy: answered with success, so that the sender does not try again.
     Ignored {
@@ -123,6 +131,9 @@ pub fn read(request: &HookRequest, config: &HookConfig) -> Result<Received, Hook
     let source = source(&config.source).ok_or_else(|| HookError::UnknownSource { name: config.source.clone() })?;
     match (source.parse)(request, config)? {
         Parsed::Events { events, delivery_id } => event::finish(events, delivery_id, request, config, source.name),
+        Parsed::Noted(note, reason) => {
+            note.finish(request, source.name).map(|annotation| Received::Noted { annotation, reason })
+        }
         Parsed::Ignored(reason) => Ok(Received::Ignored { reason }),
     }
 }

@@ -219,6 +219,10 @@ async fn apply(catalog: &Catalog, decoded: Arc<Decoded>) -> Vec<Change> {
         let decoded = Arc::clone(&decoded);
         persist(catalog, move |catalog| catalog.batch(|batch| apply_deploys(batch, &decoded.deploys))).await
     };
+    if !decoded.annotations.is_empty() {
+        let decoded = Arc::clone(&decoded);
+        persist(catalog, move |catalog| catalog.apply_annotations(&decoded.annotations)).await;
+    }
     let newer = {
         let decoded = Arc::clone(&decoded);
         persist(catalog, move |catalog| catalog.apply_incidents(&decoded.incidents)).await

@@ -168,7 +168,7 @@ mod tests {
             Received::Deploys { deploys, .. } => {
                 assert_eq!(format!("{} {}", deploys[0].key(), deploys[0].id), expected)
             }
-            Received::Ignored { reason } => panic!("{reason}"),
+            Received::Noted { reason, .. } | Received::Ignored { reason } => panic!("{reason}"),
         }
     }
 

@@ -43,6 +43,9 @@ fn summary(request: &HookRequest, config: &HookConfig) -> Value {
                 None => json!({ "deploys": deploys }),
             }
         }
+        Ok(Received::Noted { annotation, reason }) => {
+            json!({ "annotation": sparse(serde_json::to_value(annotation).unwrap()), "ignored": reason })
+        }
         Ok(Received::Ignored { reason }) => json!({ "ignored": reason }),
         Err(error) => json!({ "refused": error.to_string(), "code": error.code(), "field": error.field() }),
     }
@@ -135,7 +138,7 @@ fn a_deployment_and_its_status_add_up_to_one_deploy_however_often_they_come() {
     let config = HookConfig::of("github");
     let deploys = |file: &str| match hooks::receive(&requests[file], &config).unwrap() {
         Received::Deploys { deploys, .. } => deploys,
-        Received::Ignored { reason } => panic!("{reason}"),
+        Received::Noted { reason, .. } | Received::Ignored { reason } => panic!("{reason}"),
     };
     let mut deploy = deploys("deployment.dotcom.base.json").remove(0);
     for file in

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{deploy::Deploy, incident::Incident, time::UnixMillis};
+use crate::{annotation::Annotation, deploy::Deploy, incident::Incident, time::UnixMillis};
 
 /// The `type` of a deploy event.
 pub const DEPLOY_TYPE: &str = "io.deployline.deploy.v1";
+/// The `type` of what is said of an annotation; these travel with the deploys.
+pub const ANNOTATION_TYPE: &str = "io.deployline.annotation.v1";
 /// The `type` of an incident's state change.
 pub const INCIDENT_TYPE: &str = "io.deployline.incident.v1";
 
@@ -55,6 +57,23 @@ impl CloudEvent<Deploy> {
             time: Some(deploy.finished_at.or(deploy.live_at).unwrap_or(deploy.started_at)),
             datacontenttype: Some("application/json".to_owned()),
             data: deploy,
+            extensions: BTreeMap::new(),
+        }
+    }
+}
+
+impl CloudEvent<Annotation> {
+    /// The envelope of what is said of an annotation.
+    pub fn annotation(annotation: Annotation) -> Self {
+        Self {
+            specversion: "1.0".to_owned(),
+            id: format!("{}/{}", annotation.key(), annotation.changed_at.0),
+            source: format!("/deployline/hooks/{}", annotation.source),
+            kind: ANNOTATION_TYPE.to_owned(),
+            subject: Some(annotation.key()),
+            time: Some(annotation.changed_at),
+            datacontenttype: Some("application/json".to_owned()),
+            data: annotation,
             extensions: BTreeMap::new(),
         }
     }

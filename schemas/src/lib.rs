@@ -18,6 +18,8 @@ pub mod pattern;
 
 pub mod silence;
 
+pub mod annotation;
+
 pub mod blame;
 
 pub mod cloudevent;
@@ -30,6 +32,7 @@ pub mod secret;
 
 pub mod document;
 
+pub use annotation::Annotation;
 pub use deploy::{Deploy, DeployEvent};
 pub use incident::Incident;
 pub use secret::Secret;

@@ -7,7 +7,8 @@ pub const CATALOG_GROUP: &str = "catalog";
 /// A topic of the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
-    /// Deploy events as CloudEvents JSON, keyed by `service/environment`. Kept long: the catalog can be rebuilt from it.
+    /// Deploy events as CloudEvents JSON, keyed by `service/environment`, and annotations, told apart by the envelope's
+    /// `type`. Kept long: the catalog can be rebuilt from it.
     Deploys,
     /// Batches of Graphite plaintext lines, keyed by service, else by the series' hash. Kept for a day.
     Datapoints,

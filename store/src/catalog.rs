@@ -1,8 +1,9 @@
-//! The catalog: deploys, incidents, silences, what was told to whom and how far consumers are, in SQLite.
+//! The catalog: deploys, annotations, incidents, silences, what was told to whom and how far consumers are, in SQLite.
 //!
 //! One connection writes, a few read; in SQLite's WAL mode none of them waits for the other. Everything here can be
 //! rebuilt from the bus, except silences, deliveries and checkpoints.
 
+mod annotations;
 mod deliveries;
 mod deploys;
 mod incidents;
@@ -21,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+pub use annotations::AnnotationQuery;
 pub use deliveries::Claim;
 pub use deploys::{Applied, DeployQuery};
 pub use incidents::IncidentQuery;

@@ -68,6 +68,7 @@ fn test(request: &HookRequest, rules: &HookConfig) -> anyhow::Result<()> {
     }
     match outcome {
         Ok(Received::Deploys { deploys, .. }) => println!("{}", serde_json::to_string_pretty(&deploys)?),
+        Ok(Received::Noted { annotation, .. }) => println!("{}", serde_json::to_string_pretty(&annotation)?),
         Ok(Received::Ignored { reason }) => println!("ignored: {reason}"),
         Err(error) => bail!("refused: {error}"),
     }

@@ -6,7 +6,9 @@ use deployline_schemas::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{HookConfig, HookError, HookRequest, MAX_CLOCK_SKEW, MAX_EVENTS, MAX_LABELS, Received, json::clip};
+use super::{
+    HookConfig, HookError, HookRequest, MAX_CLOCK_SKEW, MAX_EVENTS, MAX_LABELS, Received, json::clip, note::Note,
+};
 
 /// The label of a deploy whose sender's clock runs ahead, in milliseconds.
 const CLOCK_SKEW_LABEL: &str = "clock_skew_ms";
@@ -16,7 +18,7 @@ const MAX_LABEL_BYTES: usize = 512;
 /// escapes double them.
 const MAX_COMMITS_BYTES: usize = 256 * 1024;
 /// The first moment that no deploy can have: 2100-01-01T00:00:00Z.
-const FAR_FUTURE: UnixMillis = UnixMillis(4_102_444_800_000);
+pub(super) const FAR_FUTURE: UnixMillis = UnixMillis(4_102_444_800_000);
 
 /// What a module made of a body.
 pub(super) enum Parsed {
@@ -27,6 +29,8 @@ pub(super) enum Parsed {
         /// The sender's name for the delivery.
         delivery_id: Option<String>,
     },
+    /// Not a deploy, but what was noted all the same, and why it is none.
+    Noted(Box<Note>, String),
     /// Not a deploy, and why.
     Ignored(String),
 }

@@ -41,6 +41,9 @@ pub fn explain(request: &HookRequest, config: &HookConfig) -> Explanation {
                 }
             });
         }
+        Ok(Received::Noted { reason, .. }) => {
+            reasons.push(format!("it is kept as an annotation, no deploy comes of it: {reason}"))
+        }
         Ok(Received::Ignored { reason }) => reasons.push(format!("it is ignored, and answered with success: {reason}")),
         Err(error) => reasons.push(format!("it is refused with {} `{}`: {error}", error.status(), error.code())),
     }

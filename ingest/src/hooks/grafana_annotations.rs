@@ -3,7 +3,7 @@
 //! <https://grafana.com/docs/grafana/latest/developers/http_api/annotations/>
 //!
 //! Tags and text say what was deployed, as `tags` reads them; an annotation in which nothing speaks of a deploy
-//! is ignored. A region is a deploy with a start and an end. **Identity**: a hash of time, tags and text. Times are
+//! is kept as what it is. A region is a deploy with a start and an end. **Identity**: a hash of time, tags and text. Times are
 //! milliseconds; seconds, a well-known slip, are told apart by their size.
 
 use deployline_schemas::DeployEvent;
@@ -13,6 +13,7 @@ use super::{
     arrival::dated,
     event::{Parsed, digest, foreign},
     json::{Json, document},
+    note::Note,
     tags,
 };
 
@@ -40,10 +41,19 @@ pub(super) fn parse(request: &HookRequest, config: &HookConfig) -> Result<Parsed
     // Argo CD joins several tags with `|`.
     let tags: Vec<&str> = json.items("tags").filter_map(|tag| tag.0.as_str()).flat_map(|tag| tag.split('|')).collect();
     let told = tags::read(tags.iter().copied(), &text, config);
-    if !told.is_deploy {
-        return Ok(Parsed::ignored("neither tags nor text speak of a deploy"));
-    }
     let (start, end) = (json.time("time")?, json.time("timeEnd")?);
+    if !told.is_deploy {
+        let note = Note {
+            started_at: start,
+            ended_at: end,
+            text,
+            tags: tags.into_iter().map(|tag| tag.trim().to_owned()).collect(),
+            dashboard: json.text("dashboardUID"),
+            panel_id: json.number("panelId").map(|id| id as i64).filter(|id| *id != 0),
+            ..Note::default()
+        };
+        return Ok(Parsed::Noted(note.into(), "neither tags nor text speak of a deploy".to_owned()));
+    }
     let is_region = end.is_some() && end > start;
     let key = format!("{start:?}\n{tags:?}\n{text}");
     let event = DeployEvent {

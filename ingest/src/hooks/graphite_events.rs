@@ -3,7 +3,8 @@
 //! <https://graphite.readthedocs.io/en/latest/events.html>
 //!
 //! Tags, a list or one text with blanks, and `what` say what was deployed, as `tags` reads them. **Identity**: a
-//! hash of time, tags and text; an event without `when` happened when it arrived, and each arrival is one.
+//! hash of time, tags and text; an event without `when` happened when it arrived, and each arrival is one. An event in
+//! which nothing speaks of a deploy is kept as an annotation.
 
 use deployline_schemas::DeployEvent;
 use serde_json::Value;
@@ -13,6 +14,7 @@ use super::{
     arrival::dated,
     event::{Parsed, digest, first_line, foreign},
     json::{Json, document},
+    note::Note,
     tags,
 };
 
@@ -38,11 +40,13 @@ pub(super) fn parse(request: &HookRequest, config: &HookConfig) -> Result<Parsed
         Some(_) => return Err(HookError::invalid("tags", "it is neither a list nor a text")),
     };
     let told = tags::read(tags.iter().copied(), &what, config);
-    if !told.is_deploy {
-        return Ok(Parsed::ignored("neither `tags` nor `what` speak of a deploy"));
-    }
     let at = json.time("when")?;
     let data = json.text("data").unwrap_or_default();
+    if !told.is_deploy {
+        let tags = tags.iter().flat_map(|tag| tag.split_whitespace()).map(str::to_owned).collect();
+        let note = Note { started_at: at, title: what, text: data, tags, ..Note::default() };
+        return Ok(Parsed::Noted(note.into(), "neither `tags` nor `what` speak of a deploy".to_owned()));
+    }
     let key = format!("{at:?}\n{tags:?}\n{what}\n{data}");
     let mut event = DeployEvent {
         id: at.map(|_| format!("graphite:{}", digest(key.as_bytes()))),

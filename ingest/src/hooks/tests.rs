@@ -17,7 +17,7 @@ fn api(body: &str) -> Result<Received, HookError> {
 fn deploys(received: Result<Received, HookError>) -> Vec<Deploy> {
     match received.unwrap() {
         Received::Deploys { deploys, .. } => deploys,
-        Received::Ignored { reason } => panic!("{reason}"),
+        Received::Noted { reason, .. } | Received::Ignored { reason } => panic!("{reason}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Records back to deploys and incidents.
 
 use deployline_bus::{Delivered, Record};
-use deployline_schemas::{Deploy, Incident, topic::Topic};
+use deployline_schemas::{Annotation, Deploy, Incident, cloudevent::ANNOTATION_TYPE, topic::Topic};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::GROUP;
@@ -11,6 +11,8 @@ use super::GROUP;
 pub(super) struct Decoded {
     /// The deploys, in the order of the bus.
     pub deploys: Vec<Deploy>,
+    /// What is said of annotations, in the order of the bus.
+    pub annotations: Vec<Annotation>,
     /// The incidents, in the order of the bus.
     pub incidents: Vec<Incident>,
     /// Records for quarantine.
@@ -36,6 +38,7 @@ impl Decoded {
     /// Adds a batch that came after this one.
     pub fn extend(&mut self, later: Self) {
         self.deploys.extend(later.deploys);
+        self.annotations.extend(later.annotations);
         self.incidents.extend(later.incidents);
         self.refused.extend(later.refused);
     }
@@ -48,7 +51,14 @@ pub(super) fn decode(batch: &[Delivered]) -> Decoded {
         let value = &delivered.record.value;
         let taken = match delivered.topic {
             Topic::Deploys => {
-                serde_json::from_slice::<Envelope<Deploy>>(value).map(|event| decoded.deploys.push(event.data))
+                match serde_json::from_slice::<Envelope<Deploy>>(value) {
+                    Ok(event) => {
+                        decoded.deploys.push(event.data);
+                        Ok(())
+                    }
+                    // Nearly all are deploys, and an annotation is never taken for one: it has no service.
+                    Err(error) => annotation(value).map(|annotation| decoded.annotations.push(annotation)).ok_or(error),
+                }
             }
             Topic::Incidents => {
                 serde_json::from_slice::<Envelope<Incident>>(value).map(|event| decoded.incidents.push(event.data))
@@ -60,6 +70,18 @@ pub(super) fn decode(batch: &[Delivered]) -> Decoded {
         }
     }
     decoded
+}
+
+/// The annotation that a record speaks of, where its envelope says that it does.
+fn annotation(value: &[u8]) -> Option<Annotation> {
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    let typed: Typed = serde_json::from_slice(value).ok()?;
+    let event = serde_json::from_slice::<Envelope<Annotation>>(value).ok().filter(|_| typed.kind == ANNOTATION_TYPE)?;
+    Some(event.data)
 }
 
 fn refused(delivered: &Delivered, error: &serde_json::Error) -> Record {
@@ -75,6 +97,23 @@ mod tests {
     use deployline_schemas::{DeployEvent, UnixMillis, cloudevent::CloudEvent};
 
     use super::*;
+
+    #[test]
+    fn annotations_among_the_deploys_are_told_by_their_type() {
+        let json = r#"{"id": "a", "number": 7, "source": "s", "started_at": 5, "title": "t", "changed_at": 6}"#;
+        let annotation: Annotation = serde_json::from_str(json).unwrap();
+        let told = serde_json::to_value(CloudEvent::annotation(annotation.clone())).unwrap();
+        let mut other = told.clone();
+        other["type"] = "io.else".into();
+        let delivered = |value: &serde_json::Value| Delivered {
+            topic: Topic::Deploys,
+            position: Position { partition: 0, offset: 7 },
+            appended_at: UnixMillis(0),
+            record: Record::new("k", value.to_string()),
+        };
+        let decoded = decode(&[delivered(&told), delivered(&other)]);
+        assert_eq!((decoded.deploys.len(), decoded.annotations, decoded.refused.len()), (0, vec![annotation], 1));
+    }
 
     #[test]
     fn what_is_read_of_an_envelope_equals_what_the_envelope_holds() {

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_index_deploys_by_kind.sql"),
     include_str!("migrations/0005_add_silences.sql"),
     include_str!("migrations/0006_index_persisting_incidents.sql"),
+    include_str!("migrations/0007_add_annotations.sql"),
 ];
 
 /// Runs the steps that a database has not seen, each in a transaction with the note that it was run.

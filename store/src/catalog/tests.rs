@@ -1,5 +1,5 @@
 use deployline_schemas::{
-    Silence,
+    Annotation, Silence,
     blame::Onset,
     deploy::{Deploy, DeployEvent, Kind},
     incident::{Incident, IncidentState},
@@ -221,6 +221,35 @@ fn a_settled_delivery_is_not_claimed_again_even_after_a_restart() {
     assert_eq!(catalog.claim("i/1/push").unwrap(), Claim::AlreadySettled);
     assert_eq!(catalog.outcome("i/1/push").unwrap().as_deref(), Some("sent"));
     assert_eq!(catalog.outcome("i/2/push").unwrap(), None);
+}
+
+#[test]
+fn of_an_annotation_the_last_word_holds_in_whatever_order_it_comes() {
+    let annotation = |text: &str, changed_at: i64, is_deleted: bool| Annotation {
+        text: text.to_owned(),
+        changed_at: UnixMillis(changed_at),
+        is_deleted,
+        ..serde_json::from_str(r#"{"id": "a", "number": 7, "source": "api", "started_at": 100000, "changed_at": 0}"#)
+            .unwrap()
+    };
+    let said = [
+        annotation("first", 1, false),
+        annotation("second", 2, false),
+        annotation("third", 2, false),
+        annotation("gone", 3, true),
+    ];
+    let query = AnnotationQuery { limit: 10, ..AnnotationQuery::default() };
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [2, 0, 1]] {
+        let (_dir, catalog) = catalog();
+        order.iter().for_each(|index| catalog.apply_annotations(&said[*index..=*index]).unwrap());
+        let listed = catalog.annotations(&query).unwrap().items;
+        assert_eq!(listed.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(), ["third"], "{order:?}");
+        let outside = AnnotationQuery { until: Some(UnixMillis(100_000)), ..query.clone() };
+        assert!(catalog.annotations(&outside).unwrap().items.is_empty());
+        catalog.apply_annotations(&[said[3].clone(), said[1].clone()]).unwrap();
+        assert!(catalog.annotations(&query).unwrap().items.is_empty());
+        assert!(catalog.annotation(7).unwrap().is_some_and(|one| one.is_deleted));
+    }
 }
 
 #[test]
