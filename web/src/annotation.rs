@@ -1,8 +1,9 @@
-//! Deploys as annotations: what Grafana and Graphite show of them.
+//! Annotations, and deploys as such: what Grafana and Graphite show of them.
 
-use deployline_schemas::{Deploy, UnixMillis};
-use deployline_store::catalog::{DeployQuery, MAX_PAGE};
-use sha2::{Digest, Sha256};
+pub mod edit;
+
+use deployline_schemas::{Annotation, Deploy, UnixMillis, annotation::number};
+use deployline_store::catalog::{AnnotationQuery, DeployQuery, MAX_PAGE};
 
 use crate::{
     error::WebError,
@@ -14,26 +15,36 @@ use crate::{
 /// Longest label that becomes a tag, in bytes.
 const MAX_TAG_BYTES: usize = 128;
 
-/// A deploy in the words of an annotation.
+/// An annotation, or a deploy in the words of one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Annotation {
-    /// The deploy's id.
-    pub deploy_id: String,
+pub struct Shown {
+    /// What it is kept under: a deploy's id, where it is one or stands for one.
+    pub id: String,
+    /// What names it where an API has numbers.
+    pub number: u64,
+    /// The deploy's id where it is one or stands for one.
+    pub deploy_id: Option<String>,
     /// When its effect could first be seen.
     pub at: UnixMillis,
     /// When it began.
     pub started_at: UnixMillis,
     /// When it ended, as far as is known.
     pub ended_at: UnixMillis,
-    /// Service, kind and version.
+    /// When it was said last what it is.
+    pub changed_at: UnixMillis,
+    /// Service, kind and version of a deploy; empty for an annotation that has only a text.
     pub title: String,
-    /// Who, what, the verdict and where to read on, a line each.
+    /// Who, what, the verdict and where to read on, a line each, of a deploy; else the text as it was sent.
     pub text: String,
     /// Kind, service, environment, version, `regressed` where it did harm, the tags of the event that it came as, and its
-    /// labels as `name:value`.
+    /// labels as `name:value`, of a deploy; else the tags as they were sent.
     pub tags: Vec<String>,
     /// The event that it came as, where Graphite's events brought it.
     pub event: Option<Event>,
+    /// The dashboard that it is shown on alone.
+    pub dashboard: Option<String>,
+    /// The panel of that dashboard.
+    pub panel_id: Option<i64>,
 }
 
 /// An event of Graphite's, as it was sent.
@@ -57,20 +68,47 @@ impl Event {
     }
 }
 
-impl Annotation {
-    fn new(DeployRow { deploy, verdict }: &DeployRow) -> Self {
+impl From<Annotation> for Shown {
+    fn from(one: Annotation) -> Self {
+        let what = if one.title.is_empty() { one.text.lines().next().unwrap_or_default() } else { &one.title };
+        Self {
+            event: Some(Event { what: what.to_owned(), tags: one.tags.clone(), data: one.text.clone() }),
+            number: one.number,
+            deploy_id: one.of_deploy.then(|| one.id.clone()),
+            at: one.started_at,
+            started_at: one.started_at,
+            ended_at: one.ended_at.unwrap_or(one.started_at),
+            changed_at: one.changed_at,
+            title: one.title,
+            text: one.text,
+            tags: one.tags,
+            dashboard: one.dashboard,
+            panel_id: one.panel_id,
+            id: one.id,
+        }
+    }
+}
+
+impl Shown {
+    /// A deploy in the words of an annotation.
+    pub fn of_deploy(DeployRow { deploy, verdict }: &DeployRow) -> Self {
         let kind = word(&deploy.kind);
         let title = [Some(deploy.service.as_str()), Some(&kind), deploy.version.as_deref()];
-        let ended_at = deploy.finished_at.or(deploy.live_at).unwrap_or(deploy.started_at);
+        let ended_at = deploy.finished_at.or(deploy.live_at).unwrap_or(deploy.started_at).max(deploy.started_at);
         Self {
-            deploy_id: deploy.id.clone(),
+            id: deploy.id.clone(),
+            number: number(&deploy.id),
+            deploy_id: Some(deploy.id.clone()),
             at: deploy.exposed_at(),
             started_at: deploy.started_at,
-            ended_at: ended_at.max(deploy.started_at),
+            ended_at,
+            changed_at: ended_at,
             title: title.into_iter().flatten().collect::<Vec<_>>().join(" "),
             text: text(deploy, verdict),
             tags: tags(deploy, verdict, kind.clone()),
             event: Event::of(deploy),
+            dashboard: None,
+            panel_id: None,
         }
     }
 
@@ -83,34 +121,51 @@ impl Annotation {
     pub fn has_any(&self, tags: &[String]) -> bool {
         tags.is_empty() || tags.iter().any(|tag| self.tags.contains(tag))
     }
-
-    /// See [`number`].
-    pub fn number(&self) -> u64 {
-        number(&self.deploy_id)
-    }
 }
 
-/// The number that stands for a deploy's id where an API has numbers: 52 bits of a hash, so that scripts keep them whole.
-pub fn number(deploy_id: &str) -> u64 {
-    let digest = Sha256::digest(deploy_id.as_bytes());
-    digest[..7].iter().fold(0, |number, byte| number << 8 | u64::from(*byte)) >> 4
-}
-
-/// The deploys that overlap a window, latest first, at most `limit`.
+/// The annotations that overlap a window, latest first, at most `limit`: deploys among them, unless somebody has edited
+/// what is shown of them.
 ///
 /// # Errors
 /// A failed read.
-pub fn between(library: &Library, window: (UnixMillis, UnixMillis), limit: usize) -> Result<Vec<Annotation>, WebError> {
+pub fn between(library: &Library, window: (UnixMillis, UnixMillis), limit: usize) -> Result<Vec<Shown>, WebError> {
+    let mut all = deploys(library, window, limit)?;
+    all.extend(noted(library, window, limit)?);
+    all.sort_by(|a, b| b.started_at.cmp(&a.started_at));
+    all.truncate(limit);
+    Ok(all)
+}
+
+fn deploys(library: &Library, window: (UnixMillis, UnixMillis), limit: usize) -> Result<Vec<Shown>, WebError> {
     let mut query =
         DeployQuery { from: Some(window.0), until: Some(window.1), limit: limit.min(MAX_PAGE), ..Default::default() };
-    let mut annotations = Vec::new();
+    let (mut all, mut n_read) = (Vec::new(), 0);
     loop {
         let page = library.deploys(&query)?;
-        annotations.extend(library.judged(page.items)?.iter().map(Annotation::new));
+        n_read += page.items.len();
+        let edited = library.are_annotated(&page.items)?;
+        let untouched = page.items.into_iter().zip(edited).filter(|(_, is_edited)| !is_edited);
+        let rows = library.judged(untouched.map(|(deploy, _)| deploy).collect())?;
+        all.extend(rows.iter().map(Shown::of_deploy));
         query.cursor = page.next;
-        query.limit = limit.saturating_sub(annotations.len()).min(MAX_PAGE);
+        query.limit = limit.saturating_sub(n_read).min(MAX_PAGE);
         if query.cursor.is_none() || query.limit == 0 {
-            return Ok(annotations);
+            return Ok(all);
+        }
+    }
+}
+
+fn noted(library: &Library, window: (UnixMillis, UnixMillis), limit: usize) -> Result<Vec<Shown>, WebError> {
+    let mut query =
+        AnnotationQuery { from: Some(window.0), until: Some(window.1), limit: limit.min(MAX_PAGE), cursor: None };
+    let mut all: Vec<Shown> = Vec::new();
+    loop {
+        let page = library.annotations(&query)?;
+        all.extend(page.items.into_iter().map(Shown::from));
+        query.cursor = page.next;
+        query.limit = limit.saturating_sub(all.len()).min(MAX_PAGE);
+        if query.cursor.is_none() || query.limit == 0 {
+            return Ok(all);
         }
     }
 }
@@ -156,12 +211,11 @@ mod tests {
         let deploy = fixtures::deploys().swap_remove(0);
         let now = "2026-11-23T14:30:00Z".parse().unwrap();
         let verdict = DeployVerdict::new(&deploy, &[fixtures::incident()], now);
-        let annotation = Annotation::new(&DeployRow { deploy, verdict });
+        let annotation = Shown::of_deploy(&DeployRow { deploy, verdict });
         assert_eq!(annotation.title, "checkout deploy 9bc1f2e");
         assert_eq!(annotation.tags, ["deploy", "checkout", "production", "9bc1f2e", "regressed", "stack:web"]);
         assert!(annotation.text.contains("by ana\nregressed 93 %: checkout error ratio"), "{}", annotation.text);
         assert!(annotation.has_all(&["deploy".to_owned(), "checkout".to_owned()]));
         assert!(!annotation.has_all(&["deploy".to_owned(), "search".to_owned()]));
-        assert!(number("a") < 1 << 52 && number("a") != number("b"));
     }
 }

@@ -17,6 +17,9 @@ pub struct WebConfig {
     /// API tokens. With one set, every request but a hook (which has its own secret), `/healthz` and `/readyz` needs one, as
     /// `Authorization: Bearer TOKEN` or as the password of Basic authentication, which is what a browser asks for.
     pub tokens: Vec<Token>,
+    /// Sites whose pages may ask the Graphite data source and Grafana's annotations from a browser, as
+    /// `https://grafana.example.com`: Grafana in the mode `direct`. None in the usual mode, in which Grafana's server asks.
+    pub allowed_origins: Vec<String>,
     /// Most connections at once; further ones wait in the listener's backlog.
     pub max_connections: usize,
     /// Most readers of `/api/v1/stream` at once; further ones get 503.
@@ -40,6 +43,7 @@ impl Default for WebConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8128)),
             base_url: "http://127.0.0.1:8128".to_owned(),
             tokens: Vec::new(),
+            allowed_origins: Vec::new(),
             max_connections: 1024,
             max_streams: 64,
             max_drawings: 4,

@@ -27,7 +27,7 @@ mod functions;
 
 mod events;
 
-pub use events::{get_data, post as post_event};
+pub use events::{change as change_event, delete as delete_event, get_data, one as event, post as post_event};
 pub use functions::{functions, one as function};
 pub use metrics::{expand, find, index};
 pub use render::render;

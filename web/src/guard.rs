@@ -67,15 +67,23 @@ fn without_port(host: &str) -> &str {
 
 /// Lets a request through, or says why not.
 ///
-/// Hooks prove themselves by their own secrets; health checks and the style sheet tell nothing.
+/// Hooks prove themselves by their own secrets; health checks and the style sheet tell nothing. `is_invited` says that the
+/// page of another site that asks may (see [`crate::cors`]).
 ///
 /// # Errors
 /// [`WebError::Unauthorized`], or [`WebError::Refused`] for a write that a browser sends on behalf of another site.
-pub fn admit(tokens: &[Token], method: &Method, path: &str, headers: &HeaderMap) -> Result<(), WebError> {
+pub fn admit(
+    tokens: &[Token],
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    is_invited: bool,
+) -> Result<(), WebError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     // Every current browser says so of its own accord, and no script on a page can change it. Programs do not send it.
     if *method != Method::GET
         && *method != Method::HEAD
+        && !is_invited
         && text("sec-fetch-site").is_some_and(|site| site == "cross-site")
     {
         return Err(WebError::Refused {
@@ -139,7 +147,7 @@ mod tests {
     fn check(method: Method, path: &str, name: &str, value: &str, expected: &str) {
         let mut headers = HeaderMap::new();
         headers.insert(header::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
-        let outcome = admit(&[Token::new("one"), Token::new("sesame")], &method, path, &headers);
+        let outcome = admit(&[Token::new("one"), Token::new("sesame")], &method, path, &headers, false);
         assert_eq!(outcome.map_or_else(|error| error.to_string(), |()| "ok".to_owned()), expected, "{path} {value}");
     }
 

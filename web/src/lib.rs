@@ -26,6 +26,10 @@ mod annotation;
 
 mod foreign;
 
+mod grafana;
+
+mod cors;
+
 mod quarantine;
 
 mod library;

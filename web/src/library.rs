@@ -8,20 +8,21 @@ use deployline_correlate::{commits, learned::Learned};
 use deployline_notify::alert;
 use deployline_render::{Line, graphite::Limits};
 use deployline_schemas::{
-    Deploy, Incident, Silence, UnixMillis,
+    Annotation, Deploy, Incident, Silence, UnixMillis,
     blame::Suspect,
     incident::MovedSignal,
     signal::{Services, Signal},
 };
 use deployline_store::{
     Catalog, Federation, StoreError,
-    catalog::{DeployQuery, IncidentQuery, MAX_PAGE, Page, SilenceQuery},
+    catalog::{AnnotationQuery, DeployQuery, IncidentQuery, MAX_PAGE, Page, SilenceQuery},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::http::StatusCode;
 
 use crate::{
+    annotation::Shown,
     app::App,
     error::WebError,
     page::{DeployRow, SuspectRow},
@@ -173,6 +174,36 @@ impl Library {
     /// A cursor that no page gave, or a failed read.
     pub fn incidents(&self, query: &IncidentQuery) -> Result<Page<Incident>, WebError> {
         self.catalog.incidents(query).map_err(reading)
+    }
+
+    /// The annotation of a number, a deleted one too; a deploy's as it would stand by itself.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn annotation(&self, number: u64) -> Result<Option<Annotation>, WebError> {
+        if let Some(known) = self.catalog.annotation(number).map_err(reading)? {
+            return Ok(Some(known));
+        }
+        let is_wanted = |id: &str| deployline_schemas::annotation::number(id) == number;
+        let Some(id) = self.catalog.find_deploy_id(is_wanted).map_err(reading)? else { return Ok(None) };
+        let rows = self.judged(vec![self.deploy(&id)?])?;
+        Ok(rows.first().map(|row| Shown::of_deploy(row).by_itself()))
+    }
+
+    /// A page of annotations, without the deploys'.
+    ///
+    /// # Errors
+    /// A cursor that no page gave, or a failed read.
+    pub fn annotations(&self, query: &AnnotationQuery) -> Result<Page<Annotation>, WebError> {
+        self.catalog.annotations(query).map_err(reading)
+    }
+
+    /// For each deploy whether what is shown of it has been edited.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn are_annotated(&self, deploys: &[Deploy]) -> Result<Vec<bool>, WebError> {
+        self.catalog.are_annotated(deploys.iter().map(|deploy| deploy.id.as_str())).map_err(reading)
     }
 
     /// The last `limit` deploys that overlap a window, latest first.

@@ -7,7 +7,7 @@ use warp::{Reply, reply::Response};
 type Operation = (&'static str, &'static str, &'static str, &'static str);
 
 /// Every operation, by path.
-const OPERATIONS: [Operation; 69] = [
+const OPERATIONS: [Operation; 77] = [
     ("get", "/", "The page of what is going on now", "service environment limit cursor"),
     ("get", "/d/{id}", "The page of a deploy", ""),
     ("get", "/incidents/{id}", "The page of an incident", ""),
@@ -69,7 +69,12 @@ const OPERATIONS: [Operation; 69] = [
     ("post", "/api/v1/events", "Datadog's events", ""),
     ("post", "/api/v2/dora/deployment", "Datadog's deployments", ""),
     ("post", "/1/markers/{dataset}", "Honeycomb's markers", ""),
-    ("get", "/api/annotations", "Grafana's annotations", "from to tags limit"),
+    ("get", "/api/annotations", "Grafana's annotations", "from to tags matchAny type dashboardUID panelId limit"),
+    ("get", "/api/annotations/tags", "Their tags, counted", "tag limit"),
+    ("get", "/api/annotations/{id}", "One of them", ""),
+    ("put", "/api/annotations/{id}", "Other times, text or tags", ""),
+    ("patch", "/api/annotations/{id}", "The same", ""),
+    ("delete", "/api/annotations/{id}", "Takes it away", ""),
     ("post", "/api/annotations", "Grafana's annotations in", ""),
     ("post", "/api/annotations/graphite", "Grafana's annotations in Graphite's form", ""),
     ("get", "/render", "Graphite's render", "target from until format maxDataPoints"),
@@ -92,6 +97,9 @@ const OPERATIONS: [Operation; 69] = [
     ("get", "/functions/{name}", "One of them", ""),
     ("get", "/version", "Graphite's version that is spoken", ""),
     ("post", "/events", "Graphite's events in", ""),
+    ("get", "/events/{id}", "One of Graphite's events", ""),
+    ("patch", "/events/{id}", "Another what, when, data or tags", ""),
+    ("delete", "/events/{id}", "Takes it away", ""),
     ("get", "/events/get_data", "Graphite's events out", "from until tags set"),
     ("get", "/metrics", "Counters for Prometheus", ""),
     ("get", "/healthz", "Whether the process answers", ""),

@@ -19,6 +19,7 @@ use crate::{
     app::App,
     blame,
     body::{self, Body},
+    cors,
     error::{Problem, WebError, recover},
     graph::{Format, GraphQuery},
     guard, health,
@@ -31,7 +32,7 @@ use crate::{
 /// All routes over one application. Answers every request, errors included.
 pub fn routes(app: App) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
     let admitted = admission(app.clone());
-    let answered = admitted.and(all(app.clone())).recover(recover).unify();
+    let answered = preflight(app.clone()).or(admitted.and(all(app.clone()))).unify().recover(recover).unify();
     warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).and(answered).map(
         move |method: Method, path: FullPath, headers: HeaderMap, mut answer: Response| {
             if let Some(problem) = answer.extensions().get::<Problem>().filter(|_| wants_html(&headers)) {
@@ -39,8 +40,19 @@ pub fn routes(app: App) -> impl Filter<Extract = (Response,), Error = Infallible
                 answer = dressed(answer, &page);
             }
             response::harden(answer.headers_mut());
+            cors::allow(&app.parts.config, path.as_str(), &headers, answer.headers_mut());
             app.requests.count(route_of(&method, path.as_str()), answer.status());
             answer
+        },
+    )
+}
+
+/// Browsers that ask whether a page of another site may ask.
+fn preflight(app: App) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
+    warp::method().and(warp::path::full()).and(warp::header::headers_cloned()).and_then(
+        move |method: Method, path: FullPath, headers: HeaderMap| {
+            let answer = cors::preflight(&app.parts.config, &method, path.as_str(), &headers);
+            async move { answer.ok_or_else(warp::reject::not_found) }
         },
     )
 }
@@ -68,9 +80,10 @@ fn admission(app: App) -> impl Filter<Extract = (), Error = Rejection> + Clone {
         .and(warp::header::headers_cloned())
         .and_then(move |method: Method, path: FullPath, headers: HeaderMap| {
             let config = &app.parts.config;
-            let admitted = guard::bounded(&headers)
-                .and_then(|()| guard::host(config, &headers))
-                .and_then(|()| guard::admit(&config.tokens, &method, path.as_str(), &headers));
+            let admitted = guard::bounded(&headers).and_then(|()| guard::host(config, &headers)).and_then(|()| {
+                let is_invited = cors::invited(config, path.as_str(), &headers).is_some();
+                guard::admit(&config.tokens, &method, path.as_str(), &headers, is_invited)
+            });
             async move { admitted.map_err(Rejection::from) }
         })
         .untuple_one()

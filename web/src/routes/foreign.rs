@@ -1,7 +1,7 @@
 //! Other systems' paths that bring deploys, and ours for those that could not be understood.
 
 use super::*;
-use crate::{foreign, quarantine, remote_write};
+use crate::{foreign, grafana, quarantine, remote_write};
 
 /// Grafana's, Datadog's and Honeycomb's paths, and CloudEvents.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
@@ -10,17 +10,6 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
             .and(incoming(app.clone()))
             .map(|app: App, headers, query, body| (app, Incoming::of(headers, query, body)))
     };
-    let annotation = warp::path!("api" / "annotations")
-        .and(post().untuple_one())
-        .and_then(|app, incoming| answer(foreign::annotation(app, incoming, "Annotation added")));
-    let graphite_annotation = warp::path!("api" / "annotations" / "graphite")
-        .and(post().untuple_one())
-        .and_then(|app, incoming| answer(foreign::annotation(app, incoming, "Graphite annotation added")));
-    let annotations = warp::path!("api" / "annotations")
-        .and(warp::get())
-        .and(with(app.clone()))
-        .and(query())
-        .and_then(|app, query| answer(foreign::annotations(app, query)));
     let datadog_event = warp::path!("api" / "v1" / "events")
         .and(post().untuple_one())
         .and_then(|app, incoming| answer(foreign::datadog_event(app, incoming)));
@@ -38,9 +27,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let samples = warp::path!("api" / "v1" / "write")
         .and(post().untuple_one())
         .and_then(|app, incoming| answer(remote_write::receive(app, incoming)));
-    let grafana = annotation.or(graphite_annotation).unify().or(annotations).unify().boxed();
     let datadog = datadog_event.or(datadog_deployment).unify().boxed();
-    grafana
+    grafana(app)
         .or(datadog)
         .unify()
         .or(marker)
@@ -52,6 +40,43 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(quarantined(app))
         .unify()
         .boxed()
+}
+
+fn grafana(app: &App) -> BoxedFilter<(Response,)> {
+    let post = || {
+        warp::post()
+            .and(incoming(app.clone()))
+            .map(|app: App, headers, query, body| (app, Incoming::of(headers, query, body)))
+            .untuple_one()
+    };
+    let asked = || warp::get().and(with(app.clone())).and(query());
+    let number = || warp::path!("api" / "annotations" / u64);
+    let add = warp::path!("api" / "annotations")
+        .and(post())
+        .and_then(|app, incoming| answer(grafana::add(app, incoming, "Annotation added")));
+    let add_graphite = warp::path!("api" / "annotations" / "graphite")
+        .and(post())
+        .and_then(|app, incoming| answer(grafana::add(app, incoming, "Graphite annotation added")));
+    let list = warp::path!("api" / "annotations").and(asked()).and_then(|app, query| answer(grafana::list(app, query)));
+    let tags = warp::path!("api" / "annotations" / "tags")
+        .and(asked())
+        .and_then(|app, query| answer(grafana::tags(app, query)));
+    let one =
+        number().and(warp::get()).and(with(app.clone())).and_then(|number, app| answer(grafana::one(app, number)));
+    let put = number()
+        .and(warp::put())
+        .and(incoming(app.clone()))
+        .and_then(|number, app, _, _, body| answer(grafana::change(app, number, body, "Annotation updated")));
+    let patch = number()
+        .and(warp::patch())
+        .and(incoming(app.clone()))
+        .and_then(|number, app, _, _, body| answer(grafana::change(app, number, body, "Annotation patched")));
+    let delete = number()
+        .and(warp::delete())
+        .and(with(app.clone()))
+        .and_then(|number, app| answer(grafana::delete(app, number)));
+    let many = add.or(add_graphite).unify().or(list).unify().or(tags).unify().boxed();
+    many.or(one).unify().or(put).unify().or(patch).unify().or(delete).unify().boxed()
 }
 
 fn quarantined(app: &App) -> BoxedFilter<(Response,)> {

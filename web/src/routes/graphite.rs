@@ -82,7 +82,18 @@ fn events(app: &App) -> BoxedFilter<(Response,)> {
     let get_data = warp::path!("events" / "get_data")
         .and(asked(app))
         .and_then(|app, headers, query| answer(graphite::get_data(app, headers, query)));
-    post.or(get_data).unify().boxed()
+    let number = || warp::path!("events" / u64);
+    let one =
+        number().and(warp::get()).and(with(app.clone())).and_then(|number, app| answer(graphite::event(app, number)));
+    let change = number()
+        .and(warp::patch())
+        .and(incoming(app.clone()))
+        .and_then(|number, app, _, _, body| answer(graphite::change_event(app, number, body)));
+    let delete = number()
+        .and(warp::delete())
+        .and(with(app.clone()))
+        .and_then(|number, app| answer(graphite::delete_event(app, number)));
+    post.or(get_data).unify().or(one).unify().or(change).unify().or(delete).unify().boxed()
 }
 
 /// A question by GET or POST: the query's parameters, then those of a form in the body.

@@ -37,8 +37,8 @@ async fn other_systems_scripts_get_the_answers_they_expect() {
     assert_eq!(lag, 6);
     let lunch = json!({"time": 1_795_442_525_000_i64, "tags": ["food"], "text": "lunch"});
     let (status, answer) = shop.post("/api/annotations", "application/json", lunch.to_string()).await;
-    assert_eq!((status, &answer["id"]), (200, &json!(0)));
-    assert!(answer["message"].as_str().unwrap().starts_with("Annotation ignored: "), "{answer}");
+    assert_eq!((status, &answer["message"]), (200, &json!("Annotation added")));
+    assert!(answer["id"].as_u64().is_some_and(|id| id > 0), "{answer}");
 }
 
 #[tokio::test]
@@ -53,6 +53,145 @@ async fn deploys_are_grafanas_annotations_with_an_end() {
     );
     let (_, any) = shop.json("/api/annotations?tags=flag&tags=checkout&matchAny=true").await;
     assert_eq!(any.as_array().unwrap().len(), 2);
+}
+
+/// A shop whose catalog follows its bus.
+async fn followed() -> (Shop, CancellationToken) {
+    let shop = Shop::seeded().await;
+    let (parts, stop) = (&shop.app.parts, CancellationToken::new());
+    tokio::spawn(projector::run(parts.bus.clone(), parts.catalog.clone(), shop.changes.clone(), stop.clone()));
+    (shop, stop)
+}
+
+async fn send(shop: &Shop, method: &str, path: &str, body: Value) -> (u16, Value) {
+    let request = warp::test::request().method(method).path(path).header("content-type", "application/json");
+    let answer = shop.ask(request.body(body.to_string())).await;
+    (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_annotation_is_read_changed_and_taken_away_as_in_grafana() {
+    let (shop, stop) = followed().await;
+    let lunch = json!({
+        "dashboardUID": "d1", "panelId": 7, "time": 1_795_442_525_000_i64, "timeEnd": 1_795_442_585_000_i64,
+        "tags": ["food", "noon"], "text": "lunch",
+    });
+    let (_, added) = send(&shop, "POST", "/api/annotations", lunch).await;
+    let path = format!("/api/annotations/{}", added["id"]);
+    let (status, one) = shop.json(&path).await;
+    assert_eq!(
+        (status, &one["id"], &one["text"], &one["tags"]),
+        (200, &added["id"], &json!("lunch"), &json!(["food", "noon"]))
+    );
+    assert_eq!(
+        (&one["timeEnd"], &one["dashboardUID"], &one["panelId"]),
+        (&json!(1_795_442_585_000_i64), &json!("d1"), &json!(7))
+    );
+    let n_found = async |query: &str| shop.json(&format!("/api/annotations?{query}")).await.1.as_array().unwrap().len();
+    assert_eq!(n_found("tags=food&tags=noon&from=1795442585000&to=1795442585000&type=annotation").await, 1);
+    assert_eq!(n_found("tags=food&tags=tea").await, 0);
+    assert_eq!(n_found("tags=food&tags=tea&matchAny=true").await, 1);
+    assert_eq!(n_found("dashboardUID=d1&panelId=7").await, 1);
+    assert_eq!(n_found("dashboardUID=d1&panelId=8").await, 0);
+    assert_eq!(n_found("type=alert").await, 0);
+
+    let (status, said) =
+        send(&shop, "PATCH", &path, json!({"text": "a long lunch", "timeEnd": 1_795_446_125_000_i64})).await;
+    assert_eq!((status, said), (200, json!({"message": "Annotation patched"})));
+    let (status, said) = send(
+        &shop,
+        "PUT",
+        &path,
+        json!({"time": 1_795_442_500_000_i64, "text": "a very long lunch", "tags": ["food"]}),
+    )
+    .await;
+    assert_eq!((status, said), (200, json!({"message": "Annotation updated"})));
+    let one = shop.json(&path).await.1;
+    assert_eq!((&one["text"], &one["tags"]), (&json!("a very long lunch"), &json!(["food"])));
+    assert_eq!((&one["time"], &one["timeEnd"]), (&json!(1_795_442_500_000_i64), &json!(1_795_446_100_000_i64)));
+    let (_, tags) = shop.json("/api/annotations/tags?tag=oo").await;
+    assert_eq!(tags, json!({"result": {"tags": [{"tag": "food", "count": 1}]}}));
+
+    assert_eq!(send(&shop, "DELETE", &path, json!({})).await, (200, json!({"message": "Annotation deleted"})));
+    assert_eq!((shop.json(&path).await.0, n_found("tags=food").await), (404, 0));
+    assert_eq!(send(&shop, "PATCH", &path, json!({"text": "back"})).await.0, 404);
+    assert_eq!(send(&shop, "PATCH", "/api/annotations/7", json!(7)).await.0, 400);
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploys_annotation_is_edited_and_the_deploy_is_not() {
+    let (shop, stop) = followed().await;
+    let (_, all) = shop.json("/api/annotations?tags=deploy&tags=checkout").await;
+    let path = format!("/api/annotations/{}", all[0]["id"]);
+    let deploy = format!("/api/v1/deploys/{}", all[0]["data"]["deploy"].as_str().unwrap());
+    let before = shop.json(&deploy).await;
+    assert_eq!(send(&shop, "PATCH", &path, json!({"text": "the one that broke it", "tags": ["culprit"]})).await.0, 200);
+    let (_, edited) = shop.json("/api/annotations?tags=culprit").await;
+    assert_eq!((edited.as_array().unwrap().len(), &edited[0]["text"]), (1, &json!("the one that broke it")));
+    assert_eq!((&edited[0]["time"], &edited[0]["data"]), (&all[0]["time"], &all[0]["data"]));
+    assert_eq!(shop.json("/api/annotations?tags=checkout").await.1, json!([]));
+    assert_eq!(send(&shop, "DELETE", &path, json!({})).await.0, 200);
+    assert_eq!(shop.json("/api/annotations").await.1.as_array().unwrap().len(), 1);
+    assert_eq!(shop.json(&deploy).await, before);
+
+    // All of it is on the bus: a catalog that begins anew comes to the same.
+    let dir = tempfile::tempdir().unwrap();
+    let rebuilt = Catalog::open(dir.path()).unwrap();
+    stop.cancel();
+    let (bus, start) = (&shop.app.parts.bus, deployline_bus::Position { partition: 0, offset: 0 });
+    let records = bus.read(deployline_schemas::topic::Topic::Deploys, start, 10).await.unwrap();
+    for record in records {
+        let event: deployline_schemas::cloudevent::CloudEvent<deployline_schemas::Annotation> =
+            serde_json::from_slice(&record.record.value).unwrap();
+        rebuilt.apply_annotations(&[event.data]).unwrap();
+    }
+    let number = all[0]["id"].as_u64().unwrap();
+    assert_eq!(rebuilt.annotation(number).unwrap(), shop.app.parts.catalog.annotation(number).unwrap());
+    assert!(rebuilt.annotation(number).unwrap().unwrap().is_deleted);
+}
+
+#[tokio::test]
+async fn grafana_in_a_browser_is_let_in_where_it_is_listed() {
+    let allowed_origins = vec!["https://grafana.shop".to_owned()];
+    let shop =
+        Shop::open(WebConfig { allowed_origins, tokens: vec![Token::new("sesame")], ..WebConfig::default() }).await;
+    // As a browser asks before Grafana's own request: without a token.
+    let preflight = |origin: &str| {
+        warp::test::request()
+            .method("OPTIONS")
+            .path("/render")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,x-dashboard-id,x-panel-id")
+    };
+    let answer = shop.ask(preflight("https://grafana.shop")).await;
+    assert_eq!(answer.status(), 204);
+    assert_eq!(answer.headers()["access-control-allow-origin"], "https://grafana.shop");
+    assert_eq!(answer.headers()["access-control-allow-headers"], "authorization,x-dashboard-id,x-panel-id");
+    let answer = shop.ask(preflight("https://else.where")).await;
+    assert!(!answer.status().is_success() && !answer.headers().contains_key("access-control-allow-origin"));
+
+    let render = |origin: &str, token: &str| {
+        warp::test::request()
+            .method("POST")
+            .path("/render")
+            .header("origin", origin)
+            .header("sec-fetch-site", "cross-site")
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("target=aliasSub(constantLine(100)%2C%20%22(%5E.*%24)%22%2C%20%22%5C1%20A%22)&from=-1h&until=now&format=json&maxDataPoints=100")
+    };
+    let answer = shop.ask(render("https://grafana.shop", "sesame")).await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["access-control-allow-origin"]),
+        (200, &"https://grafana.shop".parse().unwrap())
+    );
+    assert!(text(&answer).contains("\"target\": \"100.0 A\""), "{}", text(&answer));
+    let refused = shop.ask(render("https://grafana.shop", "wrong")).await;
+    // Without the header Grafana could not even read that it was refused.
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("access-control-allow-origin")), (401, true));
+    assert_eq!(shop.ask(render("https://else.where", "sesame")).await.status(), 403);
 }
 
 #[tokio::test]

@@ -101,8 +101,8 @@ async fn deploys_are_events_and_series_of_events() {
     assert_eq!(ones, 2.0, "{series}");
 }
 
-#[tokio::test]
-async fn a_posted_event_becomes_a_deploy() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_posted_event_becomes_a_deploy_or_stays_an_event() {
     let shop = Shop::open(WebConfig::default()).await;
     let event = json!({"what": "deploy checkout v42", "tags": ["deploy", "checkout"], "when": 1_795_442_525});
     let request = warp::test::request().method("POST").path("/events/").body(event.to_string());
@@ -114,6 +114,32 @@ async fn a_posted_event_becomes_a_deploy() {
     let answer = shop.ask(request).await;
     assert_eq!(answer.status(), 200);
     assert!(answer.headers()["x-deployline-ignored"].to_str().unwrap().contains("speak of a deploy"));
+    let id: u64 = answer.headers()["x-deployline-id"].to_str().unwrap().parse().unwrap();
+    let (parts, stop) = (&shop.app.parts, CancellationToken::new());
+    tokio::spawn(projector::run(parts.bus.clone(), parts.catalog.clone(), shop.changes.clone(), stop.clone()));
+    let event = format!("/events/{id}");
+    let (status, lunch) = shop.json(&event).await;
+    assert_eq!(
+        (status, &lunch["what"], &lunch["tags"], &lunch["when"]),
+        (200, &json!("lunch"), &json!(["food"]), &json!("2026-11-23T14:30:00Z"))
+    );
+    let change = |body: Value| warp::test::request().method("PATCH").path(&event).body(body.to_string());
+    assert_eq!(
+        shop.ask(change(json!({"what": "dinner", "tags": "food late", "when": 1_795_442_000}))).await.status(),
+        200
+    );
+    let (_, events) = shop.json("/events/get_data?tags=late").await;
+    assert_eq!(
+        events,
+        json!([{"id": id, "what": "dinner", "tags": ["food", "late"], "when": 1_795_442_000, "data": ""}])
+    );
+    let (_, series) =
+        shop.json("/render?target=events('late')&from=1795441990&until=1795442010&format=json&noNullPoints=1").await;
+    assert_eq!(series[0]["datapoints"], json!([[1.0, 1_795_442_000]]));
+    assert_eq!(shop.ask(change(json!({"tags": 5}))).await.status(), 400);
+    assert_eq!(shop.ask(warp::test::request().method("DELETE").path(&event)).await.status(), 204);
+    assert_eq!((shop.json(&event).await.0, shop.json("/events/get_data?tags=food").await.1), (404, json!([])));
+    stop.cancel();
     let (status, problem) = shop.post("/events/", "application/json", "{").await;
     assert_eq!((status, &problem["code"]), (400, &json!("malformed_body")));
 }
@@ -151,6 +177,80 @@ async fn pictures_of_targets_carry_deploys_too() {
     assert_eq!((status, &problem["code"]), (400, &json!("bad_target")));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_targets_are_answered_at_once() {
+    let shop = Shop::seeded().await;
+    let now_s = (shop.app.parts.clock)().as_secs();
+    let many = |part: &str, n: usize| part.repeat(n);
+    let e = ERRORS;
+    for (target, more, expected) in [
+        (many("sumSeries(", 5000), "", "bad_target"),
+        (many("(", 60_000), "", "bad_target"),
+        (many("[", 20_000), "", "bad_target"),
+        (format!("{}{e}{}", many("scale(", 1000), many(",1)", 1000)), "", "bad_target"),
+        (format!("{}{e}{}", many("scale(", 40), many(",1)", 40)), "", "ok"),
+        (format!("{e}{}", many("|scale(1)", 2000)), "", "bad_target"),
+        (format!("movingMedian({e},1000000000)"), "", "ok"),
+        (format!("movingAverage({e},1000000000000)"), "", "ok"),
+        (format!("movingAverage({e},'1000y')"), "", "bad_target"),
+        (format!("movingAverage({e},-5)"), "", "ok"),
+        (format!("movingWindow({e},99999999999999999999)"), "", "ok"),
+        (format!("exponentialMovingAverage({e},1000000000)"), "", "ok"),
+        (format!("timeShift({e},'999999999y')"), "", "bad_target"),
+        (format!("timeStack({e},'1s',0,1000000000)"), "", "target_too_large"),
+        (format!("delay({e},1000000000000)"), "", "ok"),
+        (format!("holtWintersForecast({e},'900y','1d')"), "", "target_too_large"),
+        (format!("linearRegression({e},'00:00_19700101')"), "", "ok"),
+        ("timeFunction('t',1)".to_owned(), "&from=0", "target_too_large"),
+        ("sinFunction('s',1,1)".to_owned(), "&from=0", "target_too_large"),
+        ("randomWalkFunction('r',1)".to_owned(), "&from=0", "target_too_large"),
+        ("events('*')".to_owned(), "&from=0", "target_too_large"),
+        (format!("summarize({e},'1s')"), "&from=0", "target_too_large"),
+        (format!("hitcount({e},'1s')"), "&from=0", "target_too_large"),
+        (format!("smartSummarize({e},'1s')"), "&from=0", "target_too_large"),
+        (format!("integralByInterval({e},'1s')"), "&from=0", "target_too_large"),
+        (e.to_owned(), "&from=0", "target_too_large"),
+        (format!("group({}{e})", many(&format!("{e},"), 1000)), "&from=-7d", "target_too_large"),
+        (format!("aliasSub({e},'(.{{1000}}){{1000}}','x')"), "", "bad_target"),
+        (format!("aliasSub({e},'(a+)+(a+)+(a+)+$','x')"), "", "ok"),
+        (format!("grep({e},'(x+x+)+y')"), "", "ok"),
+        (format!("a.{}", many("{a,b}", 200)), "", "ok"),
+        (format!("{}.*", many("*", 300)), "", "ok"),
+        (format!("stats.{}", many("*.", 300)), "", "ok"),
+        (format!("applyByNode({e},0,\"applyByNode(%.*.*.*.*.*,0,'%.*')\")"), "", "ok"),
+        (format!("alias({e},'\u{1f4a5}\u{202e}\u{0}e\u{301}')"), "", "ok"),
+        ("sumSeries(\u{e4}\u{1f4a5}.*,)".to_owned(), "", "bad_target"),
+        ("\u{fffd}\u{200b}".to_owned(), "", "ok"),
+        ("template(scale(x.$a,1),a='$a')".to_owned(), "", "ok"),
+        (format!("scale({e},1e999)"), "", "ok"),
+        (format!("pow({e},1e308)"), "", "ok"),
+        (format!("round({e},2000000000)"), "", "ok"),
+        (format!("substr({e},-9223372036854775808,9223372036854775807)"), "", "ok"),
+        (format!("aliasByNode({e},9223372036854775807,-9223372036854775808)"), "", "ok"),
+        (format!("limit({e},-9223372036854775808)"), "", "ok"),
+        (format!("highest({e},1e18)"), "", "bad_target"),
+        (format!("stdev({e},1000000000000)"), "", "ok"),
+        (format!("keepLastValue({e},-1)"), "", "ok"),
+        (format!("nPercentile({e},1e308)"), "", "ok"),
+        (format!("timeSlice({e},'-1s','now')"), "", "ok"),
+    ] {
+        let form: String = form_urlencoded::byte_serialize(target.as_bytes()).collect();
+        let body = format!("target={form}&format=json&from=-1h&until={now_s}{more}");
+        let asked = shop.post("/render", "application/x-www-form-urlencoded", body);
+        let (status, answer) = tokio::time::timeout(Duration::from_secs(20), asked).await.expect(&target);
+        let shown: String = target.chars().take(60).collect();
+        let told = if status == 200 { "ok" } else { answer["code"].as_str().unwrap_or_default() };
+        assert_eq!(told, expected, "{shown}: {status} {answer:.300}");
+        if told == "bad_target" {
+            assert!(answer["message"].as_str().unwrap().contains("at column "), "{shown}: {answer}");
+        }
+        assert!(
+            told != "target_too_large" || answer["message"].as_str().unwrap().contains("at most"),
+            "{shown}: {answer}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_bad_target_is_told_with_its_column_and_a_large_one_with_the_limit() {
     let config = WebConfig { max_query_series: 2, max_query_datapoints: 1000, ..WebConfig::default() };
@@ -170,9 +270,13 @@ async fn a_bad_target_is_told_with_its_column_and_a_large_one_with_the_limit() {
         ),
         ("target=alias(a.0,%20movingAverage(a.0))&from=-5min", "bad_target", "`windowSize` is missing at column 12"),
         ("target=seriesByTag('x!=y')", "bad_target", "must require its tag"),
-        ("target=a.*&from=-1h", "target_too_large", "3 series, at most 2 are allowed"),
+        ("target=a.*&from=-1h", "target_too_large", "3 series, at most 2 are allowed by web.max_query_series"),
         ("target=a.{0,1}&target=a.0&from=-1h", "target_too_large", "at most 1000 are allowed"),
-        ("target=a.{0,1}&from=-1d", "target_too_large", "about 2880 datapoints, at most 1000 are allowed"),
+        (
+            "target=a.{0,1}&from=-1d",
+            "target_too_large",
+            "about 2880 datapoints, at most 1000 are allowed by web.max_query_datapoints",
+        ),
         ("target=a.0&from=soon", "invalid_parameter", "`soon` is not a time"),
         ("target=a.0&jsonp=alert(1)//", "invalid_parameter", "no name of a function"),
     ] {
