@@ -13,6 +13,10 @@ mod digits;
 
 mod table;
 
+mod charts;
+
+mod binary;
+
 mod render;
 
 pub mod picture;
@@ -63,14 +67,23 @@ fn refusal(target: &str, error: GraphiteError) -> WebError {
     match error {
         GraphiteError::Source(source) => match source.downcast::<ReadError>() {
             Ok(error) => match *error {
-                ReadError::TooMuch { .. } => refused("target_too_large", error.to_string()),
+                ReadError::TooMuch { .. } => {
+                    refused("target_too_large", format!("{error} by web.max_query_datapoints"))
+                }
                 ReadError::Expression(message) => refused("bad_target", message),
                 ReadError::Store(source) => WebError::store("read series", source),
                 ReadError::Catalog(error) => error,
             },
             Err(source) => WebError::internal("read series", source),
         },
-        error @ GraphiteError::TooMuch { .. } => refused("target_too_large", error.to_string()),
+        GraphiteError::TooMuch { what, .. } => {
+            let by = match what {
+                "series" => " by web.max_query_series",
+                "datapoints" => " by web.max_query_datapoints",
+                _ => "",
+            };
+            refused("target_too_large", format!("{error}{by}"))
+        }
         error => refused("bad_target", error.to_string()),
     }
 }

@@ -13,7 +13,7 @@ use warp::{
 };
 
 use super::{
-    callback, json, picture, scripted, table,
+    binary, callback, charts, json, picture, scripted, table,
     window::{self, Window},
 };
 use crate::{
@@ -31,6 +31,10 @@ enum Format {
     Json,
     Raw,
     Csv,
+    Dygraph,
+    Rickshaw,
+    Pickle,
+    Msgpack,
     Picture(Picture),
 }
 
@@ -40,12 +44,18 @@ impl Format {
             Some("json") => Self::Json,
             Some("raw") => Self::Raw,
             Some("csv") => Self::Csv,
+            Some("dygraph") => Self::Dygraph,
+            Some("rickshaw") => Self::Rickshaw,
+            Some("pickle") => Self::Pickle,
+            Some("msgpack") => Self::Msgpack,
             Some("svg") => Self::Picture(Picture::Svg),
             None if query.get("rawData").is_some() => Self::Raw,
+            None if query.get("pickle").is_some() => Self::Pickle,
             // Without a word it is a picture, as in the address of an <img>.
             None | Some("png") => Self::Picture(Picture::Png),
             Some(other) => {
-                let message = format!("`{other}` is not json, raw, csv, png or svg");
+                let message =
+                    format!("`{other}` is not json, raw, csv, dygraph, rickshaw, pickle, msgpack, png or svg");
                 return Err(WebError::parameter("format", message));
             }
         })
@@ -83,6 +93,10 @@ pub async fn render(app: App, headers: HeaderMap, query: Query) -> Result<Respon
         Ok(match format {
             Format::Raw => Written::Whole(table::raw(&series)),
             Format::Csv => Written::Whole(table::csv(&series, &window.time_zone)),
+            Format::Dygraph => Written::Whole(charts::dygraph(&series)),
+            Format::Rickshaw => Written::Whole(charts::rickshaw(&series)),
+            Format::Pickle => Written::Whole(binary::pickle(&series)),
+            Format::Msgpack => Written::Whole(binary::msgpack(&series)),
             _ => {
                 consolidate(&mut series, max_points);
                 match json::Answer::new(series, nulls) {
@@ -96,6 +110,8 @@ pub async fn render(app: App, headers: HeaderMap, query: Query) -> Result<Respon
         (_, Written::Parts(answer, turn)) => Ok(in_parts(answer, turn)),
         (Format::Raw, Written::Whole(text)) => Ok(response::bytes("text/plain; charset=utf-8", text)),
         (Format::Csv, Written::Whole(text)) => Ok(response::bytes("text/csv; charset=utf-8", text)),
+        (Format::Pickle, Written::Whole(bytes)) => Ok(response::bytes("application/pickle", bytes)),
+        (Format::Msgpack, Written::Whole(bytes)) => Ok(response::bytes("application/x-msgpack", bytes)),
         (_, Written::Whole(json)) => scripted(&query, &headers, json),
     }
 }
@@ -153,6 +169,8 @@ mod tests {
         let format = |raw: &str| Format::parse(&Query::parse(raw).unwrap()).map_err(|error| error.to_string());
         assert_eq!(format("format=json"), Ok(Format::Json));
         assert_eq!(format(""), Ok(Format::Picture(Picture::Png)));
-        assert_eq!(format("format=pickle"), Err("`pickle` is not json, raw, csv, png or svg".to_owned()));
+        assert_eq!(format("pickle=1"), Ok(Format::Pickle));
+        let refused = "`pdf` is not json, raw, csv, dygraph, rickshaw, pickle, msgpack, png or svg";
+        assert_eq!(format("format=pdf"), Err(refused.to_owned()));
     }
 }
