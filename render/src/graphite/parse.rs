@@ -60,7 +60,7 @@ pub fn parse(target: &str) -> Result<Expression, GraphiteError> {
     if target.len() > MAX_TARGET_BYTES {
         return Err(GraphiteError::TooMuch { what: "bytes", asked: target.len(), limit: MAX_TARGET_BYTES });
     }
-    let mut parser = Parser { text: target, at: 0, depth: 0 };
+    let mut parser = Parser { text: target, at: 0, depth: 0, height: 0 };
     let expression = parser.piped()?;
     parser.blank();
     match parser.peek() {
@@ -73,7 +73,10 @@ struct Parser<'t> {
     text: &'t str,
     /// Byte offset of the next character.
     at: usize,
+    /// How many calls are open.
     depth: usize,
+    /// Levels of the expression that was read last. Each pipe is one, though it opens no parenthesis.
+    height: usize,
 }
 
 impl Parser<'_> {
@@ -109,6 +112,7 @@ impl Parser<'_> {
         if self.depth > MAX_DEPTH {
             return Err(self.error(format!("more than {MAX_DEPTH} levels of nesting")));
         }
+        self.height = 1;
         let mut expression = self.argument()?;
         loop {
             self.blank();
@@ -117,7 +121,15 @@ impl Parser<'_> {
             }
             self.blank();
             let column = self.column_of(self.at);
+            let below = std::mem::replace(&mut self.height, 1);
             let mut call = self.path_or_call()?;
+            self.height = self.height.max(below + 1);
+            if self.height > MAX_DEPTH {
+                return Err(GraphiteError::Syntax {
+                    column,
+                    message: format!("more than {MAX_DEPTH} levels of nesting"),
+                });
+            }
             let ExpressionKind::Call { arguments, .. } = &mut call.kind else {
                 return Err(GraphiteError::Syntax { column, message: "a call is expected after `|`".to_owned() });
             };
@@ -238,7 +250,7 @@ impl Parser<'_> {
     fn call(&mut self, name: String, start: usize, column: usize) -> Result<Expression, GraphiteError> {
         let (mut arguments, mut named) = (Vec::new(), Vec::new());
         self.blank();
-        let mut is_first = true;
+        let (mut is_first, mut highest) = (true, 0);
         while !self.take(')') {
             if !is_first && !self.take(',') {
                 let message = match self.peek() {
@@ -253,9 +265,11 @@ impl Parser<'_> {
                 None if named.is_empty() => arguments.push(self.piped()?),
                 None => return Err(self.error("an argument by position after one by name".to_owned())),
             }
+            highest = highest.max(self.height);
             self.blank();
             is_first = false;
         }
+        self.height = highest + 1;
         let text = self.text[start..self.at].to_owned();
         let kind = if name == "template" {
             self.template(arguments, named, column)?
@@ -322,6 +336,19 @@ mod tests {
             ExpressionKind::Boolean(value) => value.to_string(),
             ExpressionKind::None => "none".to_owned(),
         }
+    }
+
+    #[test]
+    fn pipes_count_as_levels() {
+        let piped = |n: usize| format!("a{}", "|f()".repeat(n));
+        assert!(parse(&piped(MAX_DEPTH - 1)).is_ok());
+        let refused = |target: &str| parse(target).unwrap_err().to_string();
+        assert_eq!(refused(&piped(5000)), format!("more than {MAX_DEPTH} levels of nesting at column 255"));
+        // A few in each of many parentheses come to many.
+        let mixed = format!("{}a{}", "f(".repeat(30), "|g()|g())".repeat(30));
+        assert!(refused(&mixed).starts_with("more than"), "{}", refused(&mixed));
+        // Side by side they do not.
+        assert!(parse(&format!("f({}a)", "a|g()|g(),".repeat(500))).is_ok());
     }
 
     #[test]
