@@ -5,7 +5,7 @@ mod sample;
 
 use std::path::Path;
 
-use deployline_render::{AreaMode, Chart, Shape, Theme, Unit, png, svg};
+use deployline_render::{AreaMode, Chart, Compared, Frame, Line, Scale, Shape, Side, Theme, Top, Unit, png, svg};
 use deployline_schemas::UnixMillis;
 
 fn main() -> std::io::Result<()> {
@@ -44,15 +44,6 @@ fn charts() -> Vec<(&'static str, Chart)> {
     for (index, value) in infinite.values.iter_mut().enumerate() {
         *value = f64::from(u8::from(index % 60 == 7));
     }
-    let many = (0..30).map(|index| {
-        sample::wave(
-            &format!("stats.counters.service{index:02}.http.requests.rate"),
-            index,
-            sample::MIDNIGHT_S,
-            sample::MIDNIGHT_S + 3600,
-            20.0 + index as f64 * 7.0,
-        )
-    });
     let stacked: Vec<_> = ["web", "search", "checkout"]
         .iter()
         .enumerate()
@@ -71,8 +62,22 @@ fn charts() -> Vec<(&'static str, Chart)> {
         ("day-0-dark-800x400", dark(sample::day(800, 400, 0))),
         ("gaps", Chart { title: "Gaps are gaps".into(), lines: vec![gaps], ..base.clone() }),
         ("flat", Chart { title: "A flat line".into(), lines: vec![flat.clone()], ..base.clone() }),
-        ("huge", Chart { lines: vec![hour("huge", 4e15)], unit: Unit::Bytes, ..base.clone() }),
-        ("tiny", Chart { lines: vec![hour("tiny", 4e-7)], unit: Unit::Seconds, ..base.clone() }),
+        (
+            "huge",
+            Chart {
+                lines: vec![hour("huge", 4e15)],
+                left: Scale { unit: Unit::Bytes, ..Scale::default() },
+                ..base.clone()
+            },
+        ),
+        (
+            "tiny",
+            Chart {
+                lines: vec![hour("tiny", 4e-7)],
+                left: Scale { unit: Unit::Seconds, ..Scale::default() },
+                ..base.clone()
+            },
+        ),
         (
             "level",
             Chart {
@@ -89,27 +94,127 @@ fn charts() -> Vec<(&'static str, Chart)> {
             "infinite",
             Chart { title: "drawAsInfinite".into(), lines: vec![hour("requests", 90.0), infinite], ..base.clone() },
         ),
-        ("many", Chart { title: "Thirty series".into(), unit: Unit::PerSecond, lines: many.collect(), ..base.clone() }),
+        ("many", many_chart(base.clone())),
         (
             "stacked",
             Chart {
                 title: "Requests".into(),
-                unit: Unit::PerSecond,
+                left: Scale { unit: Unit::PerSecond, ..Scale::default() },
                 area: AreaMode::Stacked,
                 lines: stacked,
                 ..base.clone()
             },
         ),
+        ("edge", edge()),
+        ("edge-330x250", Chart { width: 330, height: 250, ..edge() }),
+        ("compared", compared()),
+        ("compared-dark-330x250", dark(Chart { width: 330, height: 250, ..compared() })),
+        ("two-axes", two_axes(base.clone())),
+        (
+            "logarithmic",
+            Chart {
+                title: "A logarithmic axis".into(),
+                left: Scale { log_base: Some(10.0), ..Scale::default() },
+                lines: vec![hour("small", 0.4), hour("large", 4000.0)],
+                ..base.clone()
+            },
+        ),
+        ("negative", Chart { lines: vec![changed(hour("negative", 40.0), |value| value - 60.0)], ..base.clone() }),
+        (
+            "nan-only",
+            Chart {
+                title: "No value at all".into(),
+                lines: vec![changed(hour("nothing", 40.0), |_| f64::NAN)],
+                deploys: sample::deploys(3, sample::MIDNIGHT_S, sample::MIDNIGHT_S + 3600),
+                ..base.clone()
+            },
+        ),
+        ("long-names", long_names(base.clone())),
+        ("bare", Chart { frame: Frame { bare: true, ..Frame::default() }, ..sample::regression(330, 120) }),
+        ("many-2400x1200", Chart { width: 2400, height: 1200, ..many_chart(base.clone()) }),
+        ("staircase", staircase(base.clone())),
         ("small-120x80", Chart { width: 120, height: 80, lines: vec![hour("requests", 90.0)], ..base.clone() }),
         (
             "axis-fixed",
             Chart {
                 title: "An axis that was asked for cuts the line".into(),
-                value_max: Some(90.0),
-                value_min: Some(70.0),
+                left: Scale { min: Some(70.0), top: Top::At(90.0), ..Scale::default() },
                 lines: vec![hour("requests", 90.0)],
                 ..base
             },
         ),
     ]
+}
+
+fn changed(mut line: Line, by: impl Fn(f64) -> f64) -> Line {
+    line.values.iter_mut().for_each(|value| *value = by(*value));
+    line
+}
+
+fn long_names(base: Chart) -> Chart {
+    let (from_s, until_s) = (sample::MIDNIGHT_S, sample::MIDNIGHT_S + 3600);
+    let name = |index: u64| {
+        format!(
+            "movingAverage(sumSeries(stats.timers.frontend.web{index:02}.production.eu-central-1.checkout.upper_95), '5min')"
+        )
+    };
+    let line = |index: u64| sample::wave(&name(index), index, from_s, until_s, 40.0 + 10.0 * index as f64);
+    let title = "A title that goes on and on, since whoever wrote it had much to say about these series and nobody to stop them";
+    Chart { title: title.into(), lines: (0..4).map(line).collect(), ..base }
+}
+
+fn staircase(base: Chart) -> Chart {
+    let mut line = sample::wave("a", 3, sample::MIDNIGHT_S, sample::MIDNIGHT_S + 3600, 9.0);
+    line.timestamps_s = line.timestamps_s.iter().step_by(30).copied().collect();
+    line.values.truncate(line.timestamps_s.len());
+    line.step_s = Some(300);
+    line.style.shape = Shape::Staircase;
+    Chart { title: "Steps".into(), area: AreaMode::All, lines: vec![line], ..base }
+}
+
+fn many_chart(base: Chart) -> Chart {
+    let line = |index: u64| {
+        let (from_s, until_s) = (sample::MIDNIGHT_S, sample::MIDNIGHT_S + 3600);
+        let name = format!("stats.counters.service{index:02}.http.requests.rate");
+        sample::wave(&name, index, from_s, until_s, 20.0 + index as f64 * 7.0)
+    };
+    let left = Scale { unit: Unit::PerSecond, ..Scale::default() };
+    Chart { title: "Thirty series".into(), left, lines: (0..30).map(line).collect(), ..base }
+}
+
+/// The picture of an alert: the change is at its right edge.
+fn edge() -> Chart {
+    let chart = sample::regression(800, 400);
+    Chart { until: UnixMillis::from_secs(sample::MIDNIGHT_S + 14 * 3600 + 260), ..chart }
+}
+
+/// What came after a deploy over what came before.
+fn compared() -> Chart {
+    let chart = sample::regression(800, 400);
+    let from = chart.deploys[2].at;
+    let (until, mut before) = (UnixMillis(from.0 + 1_680_000), chart.lines[0].clone());
+    before.timestamps_s.iter_mut().for_each(|at| *at += 1680 + 45);
+    Chart {
+        title: "checkout errors per request".into(),
+        caption: "0.53 % → 2.6 %, 5× (4.7–5.3) at 95 %, after checkout 9bc1f2e by ana".into(),
+        from,
+        until,
+        onset: None,
+        compared: Some(Compared { label: "the 28 min before it began".into(), lines: vec![before] }),
+        ..chart
+    }
+}
+
+fn two_axes(base: Chart) -> Chart {
+    let (from_s, until_s) = (sample::MIDNIGHT_S, sample::MIDNIGHT_S + 3600);
+    let mut errors = sample::wave("errors", 2, from_s, until_s, 0.004);
+    errors.style.side = Side::Right;
+    Chart {
+        title: "Requests and errors".into(),
+        left: Scale { title: "requests per second".into(), unit: Unit::PerSecond, ..Scale::default() },
+        right: Scale { title: "errors per request".into(), unit: Unit::Ratio, ..Scale::default() },
+        lines: vec![sample::wave("requests", 5, from_s, until_s, 250.0), errors],
+        deploys: sample::deploys(3, from_s, until_s),
+        ..base
+    }
 }

@@ -1,12 +1,17 @@
 //! What a chart shows: series, deploys, the band of an onset, and how to draw them.
 
-use deployline_schemas::{Deploy, UnixMillis, deploy::Kind};
+mod line;
+mod mark;
+mod scale;
+
+use deployline_schemas::UnixMillis;
 use jiff::tz::TimeZone;
 
-use crate::{
-    graphite::Series,
-    palette::{Rgb, Theme},
-};
+pub use line::{AreaMode, Line, LineStyle, Shape, Side, color};
+pub use mark::{DeployMark, MarkVerdict};
+pub use scale::{Scale, Top, Unit};
+
+use crate::palette::{Rgb, Theme};
 
 /// Smallest and largest width or height of a picture, in pixels. What lies outside is drawn at the nearest.
 pub const SIZE_LIMITS: (u32, u32) = (80, 4096);
@@ -20,16 +25,16 @@ pub struct Chart {
     pub height: u32,
     /// Light or dark.
     pub theme: Theme,
+    /// Colours in place of the theme's.
+    pub colors: Colors,
     /// One line above the picture; may be empty.
     pub title: String,
-    /// Small words above the value axis, as "errors per request"; may be empty.
-    pub value_title: String,
-    /// What the values measure.
-    pub unit: Unit,
-    /// The lower end of the value axis, where it must be this one.
-    pub value_min: Option<f64>,
-    /// The upper end of the value axis, where it must be this one.
-    pub value_max: Option<f64>,
+    /// A sentence below the title, as what changed by how much; may be empty.
+    pub caption: String,
+    /// The value axis on the left.
+    pub left: Scale,
+    /// The value axis on the right, which is there when a line stands against it.
+    pub right: Scale,
     /// The zone of the time axis.
     pub time_zone: TimeZone,
     /// Start of the window, the left edge.
@@ -40,16 +45,73 @@ pub struct Chart {
     pub lines: Vec<Line>,
     /// How the series share the plot.
     pub area: AreaMode,
+    /// The opacity of filled areas, `0.0..=1.0`. `None`: as suits the mode.
+    pub area_alpha: Option<f64>,
     /// The course that was expected, drawn dashed beneath the series.
     pub expected: Option<Line>,
+    /// The same series at another time.
+    pub compared: Option<Compared>,
     /// The deploys, in any order; those that never touch the window are left out.
     pub deploys: Vec<DeployMark>,
     /// The band that holds the onset with 90 % probability.
     pub onset: Option<(UnixMillis, UnixMillis)>,
+    /// What stands around the plot.
+    pub frame: Frame,
+}
+
+/// The series of a chart at another time, moved onto its window: drawn paler, beneath them.
+#[derive(Debug, Clone, Default)]
+pub struct Compared {
+    /// What the legend calls them, as "a week before".
+    pub label: String,
+    /// `lines[i]` is `Chart::lines[i]` at that time, in the same colour. There may be fewer.
+    pub lines: Vec<Line>,
+}
+
+/// Colours in place of the theme's. Nothing checks that they can be told apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Colors {
+    /// The background.
+    pub paper: Option<Rgb>,
+    /// All words.
+    pub ink: Option<Rgb>,
+    /// The level lines at the ticks.
+    pub grid: Option<Rgb>,
+    /// The level lines between them.
+    pub minor_grid: Option<Rgb>,
+}
+
+/// What stands around the plot; the default is everything, as far as it fits.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Frame {
+    /// Nothing but the plot: no words, no margins, no grid.
+    pub bare: bool,
+    /// Pixels between the edges of the picture and what is drawn. `None`: as suits the size.
+    pub margin: Option<f64>,
+    /// Pixels to the em of ordinary text. `None`: as suits the size.
+    pub font_size: Option<f64>,
+    /// Whether all words are bold.
+    pub bold: bool,
     /// Whether the series are named above the plot. `None`: when there are not too many.
     pub legend: Option<bool>,
+    /// Whether the legend has each name only once.
+    pub unique_names: bool,
+    /// Whether series without any value are left out of the legend.
+    pub hide_empty: bool,
     /// Whether the deploys are listed by number below the plot. `None`: as far as the height allows.
     pub deploy_legend: Option<bool>,
+    /// No level lines.
+    pub hide_grid: bool,
+    /// No times.
+    pub hide_times: bool,
+    /// No values.
+    pub hide_values: bool,
+    /// The values of a chart with one value axis stand on its right.
+    pub values_right: bool,
+    /// How many level lines stand between two ticks.
+    pub n_minor: usize,
+    /// How the times are written, in strftime's signs. `None`: as suits their distance.
+    pub time_format: Option<String>,
 }
 
 impl Default for Chart {
@@ -59,291 +121,36 @@ impl Default for Chart {
             width: 330,
             height: 250,
             theme: Theme::Light,
+            colors: Colors::default(),
             title: String::new(),
-            value_title: String::new(),
-            unit: Unit::Plain,
-            value_min: None,
-            value_max: None,
+            caption: String::new(),
+            left: Scale::default(),
+            right: Scale::default(),
             time_zone: TimeZone::UTC,
             from: UnixMillis(0),
             until: UnixMillis(3_600_000),
             lines: Vec::new(),
             area: AreaMode::None,
+            area_alpha: None,
             expected: None,
+            compared: None,
             deploys: Vec::new(),
             onset: None,
-            legend: None,
-            deploy_legend: None,
+            frame: Frame::default(),
         }
     }
 }
 
-/// One series of a chart, in columns: `values[i]` belongs to `timestamps_s[i]`.
-#[derive(Debug, Clone, Default)]
-pub struct Line {
-    /// What the legend calls it.
-    pub label: String,
-    /// Unix seconds, ascending.
-    pub timestamps_s: Vec<i64>,
-    /// The values; what is not finite is a gap.
-    pub values: Vec<f64>,
-    /// The interval between datapoints in seconds. Two that lie further apart than one and a half of it have a gap
-    /// between them. `None`: the commonest distance.
-    pub step_s: Option<i64>,
-    /// How it is drawn.
-    pub style: LineStyle,
-}
-
-impl From<&Series> for Line {
-    /// A series of a target as it is drawn: its name, its values, and what its graph functions ask for.
-    fn from(series: &Series) -> Self {
-        let options = &series.options;
-        let style = LineStyle {
-            color: options.color.as_deref().and_then(named_color),
-            width: options.line_width,
-            dash: options.dashed,
-            alpha: if options.invisible { Some(0.0) } else { options.alpha },
-            shape: if options.infinite { Shape::Infinite } else { Shape::Slope },
-        };
-        Self {
-            label: series.name.clone(),
-            timestamps_s: series.timestamps_s().collect(),
-            values: series.values.clone(),
-            step_s: Some(series.step_s),
-            style,
-        }
-    }
-}
-
-/// A colour by a name of Graphite's, or by six or eight hexadecimal digits; the opacity of the latter is left out.
-pub fn named_color(name: &str) -> Option<Rgb> {
-    let digits = name.trim_start_matches('#');
-    if matches!(digits.len(), 6 | 8) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        let channel = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).ok();
-        return Some((channel(0)?, channel(2)?, channel(4)?));
-    }
-    Some(match name.to_ascii_lowercase().as_str() {
-        "black" => (0, 0, 0),
-        "white" => (255, 255, 255),
-        "blue" => (100, 100, 255),
-        "green" => (0, 200, 0),
-        "red" => (200, 0, 50),
-        "yellow" => (255, 255, 0),
-        "orange" => (255, 165, 0),
-        "purple" => (200, 100, 255),
-        "brown" => (150, 100, 50),
-        "aqua" => (0, 150, 150),
-        "gray" | "grey" => (175, 175, 175),
-        "magenta" => (255, 0, 255),
-        "pink" => (255, 100, 100),
-        "gold" => (200, 200, 0),
-        "rose" => (200, 150, 200),
-        "darkblue" => (0, 0, 255),
-        "darkgreen" => (0, 255, 0),
-        "darkred" => (255, 0, 0),
-        "darkgray" | "darkgrey" => (111, 111, 111),
-        "cyan" => (0, 255, 255),
-        _ => return None,
-    })
-}
-
-/// How one series is drawn; the default leaves everything to the theme.
-#[derive(Debug, Clone, Default)]
-pub struct LineStyle {
-    /// Its colour.
-    pub color: Option<Rgb>,
-    /// Its width in pixels of an 800 × 400 picture.
-    pub width: Option<f64>,
-    /// The length of its dashes in pixels.
-    pub dash: Option<f64>,
-    /// Its opacity, `0.0..=1.0`.
-    pub alpha: Option<f64>,
-    /// How datapoints are joined.
-    pub shape: Shape,
-}
-
-/// How the datapoints of a series are joined.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Shape {
-    /// By straight lines.
-    #[default]
-    Slope,
-    /// By steps: a value holds until the next.
-    Staircase,
-    /// Not at all: each datapoint other than 0 is a line from bottom to top.
-    Infinite,
-}
-
-/// How the series share the plot.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum AreaMode {
-    /// Lines only.
-    #[default]
-    None,
-    /// The first is filled down to zero.
-    First,
-    /// Each is filled down to zero.
-    All,
-    /// Each stands on the sum of those before it.
-    Stacked,
-}
-
-/// What the values of a chart measure: decides the words at the ticks and whether the axis starts at zero.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Unit {
-    /// Bare numbers, with k, M and so on.
-    #[default]
-    Plain,
-    /// How many; starts at zero.
-    Count,
-    /// A share between 0 and 1, shown in percent; starts at zero.
-    Ratio,
-    /// Already in percent; starts at zero.
-    Percent,
-    /// So many per second; starts at zero.
-    PerSecond,
-    /// A duration in milliseconds; starts at zero.
-    Milliseconds,
-    /// A duration in seconds; starts at zero.
-    Seconds,
-    /// Bytes, in powers of 1024; starts at zero.
-    Bytes,
-}
-
-/// What is known about a deploy's part in a change.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub enum MarkVerdict {
-    /// Nobody asked, or it cannot be told yet.
-    #[default]
-    Unknown,
-    /// Looked at, and not the cause.
-    Cleared,
-    /// May be the cause, with this probability.
-    Suspect(f64),
-    /// Held to be the cause, with this probability.
-    Guilty(f64),
-}
-
-impl MarkVerdict {
-    /// The word on the picture, with the probability in percent; nothing for [`MarkVerdict::Unknown`].
-    pub fn words(self) -> String {
-        match self {
-            Self::Unknown => String::new(),
-            Self::Cleared => "cleared".to_owned(),
-            Self::Suspect(probability) => format!("suspect {}", percent(probability)),
-            Self::Guilty(probability) => format!("guilty {}", percent(probability)),
-        }
+impl Chart {
+    /// Whether a value has a place on the value axes: a logarithmic one has none for zero.
+    pub(crate) fn holds(&self) -> impl Fn(f64) -> bool + use<> {
+        let is_log = self.left.log_base.is_some();
+        move |value| value.is_finite() && (value > 0.0 || !is_log)
     }
 
-    /// How much it matters: a merged line shows its gravest member.
-    pub(crate) fn gravity(self) -> u8 {
-        match self {
-            Self::Unknown => 0,
-            Self::Cleared => 1,
-            Self::Suspect(_) => 2,
-            Self::Guilty(_) => 3,
-        }
-    }
-}
-
-/// A probability in whole percent. 100 % is certainty, which no statistic gives, so the words stop short of it.
-fn percent(probability: f64) -> String {
-    match probability.clamp(0.0, 1.0) * 100.0 {
-        p if p > 99.0 && p < 100.0 => ">99 %".to_owned(),
-        p if p > 0.0 && p < 1.0 => "<1 %".to_owned(),
-        p => format!("{p:.0} %"),
-    }
-}
-
-/// A deploy on the chart: a line at one moment, and a region where it took time.
-#[derive(Debug, Clone)]
-pub struct DeployMark {
-    /// Names the deploy.
-    pub id: String,
-    /// What was deployed.
-    pub service: String,
-    /// The revision that went out.
-    pub version: Option<String>,
-    /// Who shipped it.
-    pub actor: Option<String>,
-    /// What was changed; decides letter and dashes.
-    pub kind: Kind,
-    /// Where the line stands: when its effect could first be seen.
-    pub at: UnixMillis,
-    /// When it began.
-    pub started_at: UnixMillis,
-    /// When it ended; `None` while it is under way, which draws the region to the window's end.
-    pub ended_at: Option<UnixMillis>,
-    /// Its part in the change.
-    pub verdict: MarkVerdict,
-    /// One line for people.
-    pub title: Option<String>,
-}
-
-impl DeployMark {
-    /// The mark of a deploy, with nothing known about its part in anything.
-    pub fn new(deploy: &Deploy) -> Self {
-        let ended_at = deploy.finished_at.or(deploy.live_at);
-        Self {
-            id: deploy.id.clone(),
-            service: deploy.service.clone(),
-            version: deploy.version.clone(),
-            actor: deploy.actor.clone(),
-            kind: deploy.kind,
-            at: deploy.exposed_at(),
-            started_at: deploy.started_at,
-            ended_at: ended_at.or_else(|| deploy.status.is_final().then_some(deploy.started_at)),
-            verdict: MarkVerdict::Unknown,
-            title: deploy.title.clone(),
-        }
-    }
-
-    /// The same mark with a verdict.
-    pub fn with_verdict(self, verdict: MarkVerdict) -> Self {
-        Self { verdict, ..self }
-    }
-
-    /// The letter that stands for its kind, so that colour and dashes are not the only signs.
-    pub fn letter(&self) -> char {
-        match self.kind {
-            Kind::Deploy => 'D',
-            Kind::Rollback => 'R',
-            Kind::Config => 'C',
-            Kind::Flag => 'F',
-            Kind::Migration => 'M',
-            Kind::Infra => 'I',
-        }
-    }
-
-    /// Service and version, as people say it.
-    pub fn name(&self) -> String {
-        match self.version.as_deref() {
-            Some(version) => format!("{} {}", self.service, short(version)),
-            None => self.service.clone(),
-        }
-    }
-}
-
-/// A revision short enough for a label: Git hashes lose their tail.
-fn short(version: &str) -> &str {
-    let is_hash = version.len() >= 20 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_hash { &version[..9] } else { version }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_probability_never_claims_certainty_it_has_not() {
-        assert_eq!(MarkVerdict::Guilty(0.93).words(), "guilty 93 %");
-        assert_eq!(MarkVerdict::Guilty(0.999).words(), "guilty >99 %");
-        assert_eq!(MarkVerdict::Suspect(0.004).words(), "suspect <1 %");
-    }
-
-    #[test]
-    fn a_hash_is_shortened_and_a_version_is_not() {
-        assert_eq!(short("9bc1f2e0d3a45b6c7d8e9f00112233445566aabb"), "9bc1f2e0d");
-        assert_eq!(short("2026.11.23-release-1"), "2026.11.23-release-1");
+    /// The lines at another time that are drawn against an axis.
+    pub(crate) fn twins(&self, side: Side) -> impl Iterator<Item = &Line> {
+        let pairs = self.compared.iter().flat_map(|compared| self.lines.iter().zip(&compared.lines));
+        pairs.filter(move |(line, _)| line.style.side == side).map(|(_, twin)| twin)
     }
 }

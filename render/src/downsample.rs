@@ -5,19 +5,19 @@ use crate::chart::Line;
 /// Splits a line into its runs of neighbouring datapoints between `from_s` and `until_s`, with one datapoint beyond
 /// either end, so that the line reaches the edge of the plot. Returns ranges of indices.
 ///
-/// Two datapoints belong to one run when no gap lies between them: no value that is not finite, and no more
-/// than one and a half steps of time.
-pub(crate) fn runs(line: &Line, from_s: i64, until_s: i64) -> Vec<std::ops::Range<usize>> {
+/// Two datapoints belong to one run when no gap lies between them: no value that the axis does not hold, and no more
+/// time than the line reaches over.
+pub(crate) fn runs(line: &Line, from_s: i64, until_s: i64, holds: impl Fn(f64) -> bool) -> Vec<std::ops::Range<usize>> {
     let n = line.timestamps_s.len().min(line.values.len());
     let timestamps = &line.timestamps_s[..n];
-    let widest_s =
-        line.step_s.or_else(|| usual_step(timestamps)).map_or(i64::MAX, |step| step.saturating_add(step / 2).max(1));
+    let usual_reach = || step(line).map_or(i64::MAX, |step| step.saturating_add(step / 2).max(1));
+    let widest_s = line.reach_s.unwrap_or_else(usual_reach);
     let start = timestamps.partition_point(|at| *at < from_s).saturating_sub(1);
     let end = n.min(timestamps.partition_point(|at| *at <= until_s) + 1);
     let mut runs = Vec::new();
     let mut begun = None;
     for index in start..end {
-        if !line.values[index].is_finite() {
+        if !holds(line.values[index]) {
             runs.extend(begun.take().map(|first| first..index));
             continue;
         }
@@ -31,6 +31,11 @@ pub(crate) fn runs(line: &Line, from_s: i64, until_s: i64) -> Vec<std::ops::Rang
     }
     runs.extend(begun.map(|first| first..end));
     runs
+}
+
+/// The interval between a line's datapoints in seconds, where it is known or can be told.
+pub(crate) fn step(line: &Line) -> Option<i64> {
+    line.step_s.or_else(|| usual_step(&line.timestamps_s))
 }
 
 /// The commonest distance between neighbours, as their median.
@@ -110,6 +115,7 @@ mod tests {
 
     #[test]
     fn a_gap_ends_a_run_whether_absent_or_not_a_number() {
+        let runs = |line: &Line, from_s, until_s| runs(line, from_s, until_s, f64::is_finite);
         let absent = line(&[0, 10, 20, 50, 60], &[1.0; 5], None);
         assert_eq!(runs(&absent, 0, 100), [0..3, 3..5]);
         let nan = line(&[0, 10, 20, 30, 40], &[1.0, f64::NAN, 1.0, 1.0, f64::INFINITY], Some(10));
@@ -118,9 +124,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_can_reach_further() {
+        let reaching = Line { reach_s: Some(30), ..line(&[0, 10, 40, 80], &[1.0; 4], Some(10)) };
+        assert_eq!(runs(&reaching, 0, 100, f64::is_finite), [0..3, 3..4]);
+    }
+
+    #[test]
     fn a_run_reaches_one_datapoint_beyond_the_window() {
         let long = line(&[0, 10, 20, 30, 40, 50], &[1.0; 6], None);
-        assert_eq!(runs(&long, 15, 35).first(), Some(&(1..5)));
+        assert_eq!(runs(&long, 15, 35, f64::is_finite).first(), Some(&(1..5)));
     }
 
     #[test]

@@ -115,6 +115,34 @@ pub(crate) fn fit(text: &str, size: f64, bold: bool, width: f64) -> String {
     characters[..head].iter().chain(&['…']).chain(&characters[tail..]).collect()
 }
 
+/// The text, or as much of its start as fits `width` pixels, with an ellipsis: a sentence loses its end.
+pub(crate) fn cut(text: &str, size: f64, width: f64) -> String {
+    let face = face(false);
+    let clean = |character: char| if character.is_control() { ' ' } else { character };
+    let mut used = 0.0;
+    // How much fits with an ellipsis behind it, and whether all fits without.
+    let (mut shown, mut room) = (0, width - f64::from(face.glyph('…').1) * size);
+    for (index, character) in text.char_indices() {
+        used += f64::from(face.glyph(clean(character)).1) * size;
+        if used <= room {
+            shown = index + character.len_utf8();
+        }
+        if used > width {
+            room = -1.0;
+            break;
+        }
+    }
+    if room < 0.0 {
+        if shown == 0 {
+            String::new()
+        } else {
+            format!("{}…", text[..shown].trim_end().replace(char::is_control, " "))
+        }
+    } else {
+        text.replace(char::is_control, " ")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +161,15 @@ mod tests {
         assert!(face(false).width(&fitted, 12.0) <= 150.0);
         assert_eq!(fit("short", 12.0, false, 150.0), "short");
         assert_eq!(fit("short", 12.0, false, 3.0), "");
+    }
+
+    #[test]
+    fn a_sentence_loses_its_end() {
+        let words = "Move the price\nrounding into the cart";
+        assert_eq!(cut(words, 12.0, 1000.0), "Move the price rounding into the cart");
+        let short = cut(words, 12.0, 100.0);
+        assert!(short.starts_with("Move the") && short.ends_with('…'), "{short}");
+        assert!(face(false).width(&short, 12.0) <= 100.0);
+        assert_eq!(cut(words, 12.0, 3.0), "");
     }
 }

@@ -1,16 +1,24 @@
 //! Where everything on a picture stands, in pixels: decided once, before anything is drawn.
 
+mod legend;
+mod stack;
+mod table;
+
 use std::ops::Range;
 
 use deployline_schemas::UnixMillis;
 
 use crate::{
-    chart::{AreaMode, Chart, DeployMark, SIZE_LIMITS, Shape},
+    chart::{AreaMode, Chart, SIZE_LIMITS, Shape, Side},
     downsample, font,
     stems::{Badge, Stems},
     time_axis::{self, TimeTick},
     value_axis::ValueAxis,
 };
+
+pub(crate) use legend::{LegendEntry, Sample};
+pub(crate) use stack::Stack;
+pub(crate) use table::Table;
 
 /// The part of a picture that the series are drawn in, in whole pixels: columns `left..right`, rows `top..bottom`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,14 +62,22 @@ pub(crate) struct Layout<'a> {
     pub scale: f64,
     /// Pixels to the em of ordinary text.
     pub font: f64,
+    /// Pixels between the picture's edge and what is drawn.
+    pub pad: f64,
     pub plot: PlotArea,
     pub window: (UnixMillis, UnixMillis),
     /// The title as it fits, and the middle of its line.
     pub title: Option<(String, f64)>,
-    pub value_title: Option<(String, f64)>,
+    /// The sentence below it.
+    pub caption: Option<(String, f64)>,
+    /// The words above either value axis, and the middle of their line.
+    pub value_titles: Option<([String; 2], f64)>,
     pub legend: Vec<LegendEntry>,
-    pub values: ValueAxis,
+    pub left: ValueAxis,
+    /// The second value axis, where a line stands against it.
+    pub right: Option<ValueAxis>,
     pub times: Vec<TimeTick>,
+    /// Dates and zone; empty where no times are told.
     pub context: String,
     pub stems: Stems<'a>,
     pub badges: Vec<Badge>,
@@ -72,77 +88,83 @@ pub(crate) struct Layout<'a> {
     pub table: Table,
     /// Runs of neighbouring datapoints for each line, as indices.
     pub runs: Vec<Vec<Range<usize>>>,
-    /// What the lines stand on when they are stacked: the sums so far, for each datapoint.
-    pub bases: Vec<Option<Vec<f64>>>,
-}
-
-/// One name of the legend.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct LegendEntry {
-    /// Which line; the one past the last is the expected course; `None` for a note such as "+3 more".
-    pub line: Option<usize>,
-    pub text: String,
-    pub x: f64,
-    pub y: f64,
-}
-
-/// The numbered list of deploys below the plot.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Table {
-    /// Indices of the marks shown, in time order.
-    pub shown: Vec<usize>,
-    /// How many more there are.
-    pub more: usize,
-    pub columns: usize,
-    pub rows: usize,
-    /// Middle of the first row.
-    pub top: f64,
-    pub row_height: f64,
+    /// The edges of the lines' areas.
+    pub stacks: Vec<Option<Stack>>,
+    /// The band of the onset, where it reaches into the window.
+    pub onset: Option<(UnixMillis, UnixMillis)>,
+    pub tells_values: bool,
 }
 
 impl<'a> Layout<'a> {
     pub fn new(chart: &'a Chart) -> Self {
+        let frame = &chart.frame;
         let width = chart.width.clamp(SIZE_LIMITS.0, SIZE_LIMITS.1);
         let height = chart.height.clamp(SIZE_LIMITS.0, SIZE_LIMITS.1);
         let (w, h) = (f64::from(width), f64::from(height));
-        let scale = (w / 800.0).min(h / 400.0).sqrt().clamp(0.8, 2.4);
-        let font = (12.0 * scale).max(10.0);
+        let fitting = (w / 800.0).min(h / 400.0).sqrt().clamp(0.8, 2.4);
+        // Words that were asked for in some size do not make the lines thicker.
+        let font = frame.font_size.map_or((12.0 * fitting).max(10.0), |size| size.clamp(4.0, h / 8.0));
         let window = window(chart);
-        let pad = (font * 0.7).round();
+        let is_seen = |(earliest, latest): &(UnixMillis, UnixMillis)| {
+            *latest >= window.0 && *earliest <= window.1 && latest >= earliest
+        };
+        let onset = chart.onset.filter(is_seen);
+        let pad = match frame.margin {
+            _ if frame.bare => 0.0,
+            Some(margin) => margin.clamp(0.0, w.min(h) / 4.0).round(),
+            None => (font * 0.7).round(),
+        };
+        let words = |text: &str| Some(text.trim()).filter(|text| !text.is_empty() && !frame.bare).map(str::to_owned);
         let mut y = pad;
 
-        let title = (!chart.title.trim().is_empty()).then(|| {
+        let title = words(&chart.title).map(|title| {
             let size = font * TITLE;
             let middle = y + size * 0.55;
             y += size * 1.45;
-            (font::fit(chart.title.trim(), size, true, w - 2.0 * pad), middle)
+            (font::fit(&title, size, true, w - 2.0 * pad), middle)
+        });
+        let caption = words(&chart.caption).filter(|_| height >= 160).map(|caption| {
+            let middle = y + font * 0.5;
+            y += font * 1.5;
+            (font::cut(&caption, font * SMALL, w - 2.0 * pad), middle)
         });
         let n_rows = if height < 160 { 1 } else { (height as usize / 150).clamp(1, 4) };
-        let legend = legend(chart, font, pad, w - 2.0 * pad, n_rows, &mut y);
-        let value_title = (!chart.value_title.trim().is_empty() && height >= 160).then(|| {
+        let legend = match frame.bare {
+            true => Vec::new(),
+            false => legend::legend(chart, onset.is_some(), font, pad, w - 2.0 * pad, n_rows, &mut y),
+        };
+        let has_right = chart.lines.iter().any(|line| line.style.side == Side::Right);
+        let value_titles = [words(&chart.left.title), words(&chart.right.title).filter(|_| has_right)];
+        let value_titles = (height >= 160 && value_titles.iter().any(Option::is_some)).then(|| {
             let middle = y + font * 0.6;
             y += font * 1.3;
-            (font::fit(chart.value_title.trim(), font * SMALL, false, w - 2.0 * pad), middle)
+            let room = (w - 2.0 * pad) / if has_right { 2.2 } else { 1.0 };
+            (value_titles.map(|title| font::fit(&title.unwrap_or_default(), font * SMALL, frame.bold, room)), middle)
         });
 
         // Which deploys there are does not depend on columns, only how they merge does: count first, place later.
         let all = Stems::new(chart, |_| 0, 1);
-        let tells_verdict = height >= 180 && all.stems.iter().any(|stem| stem.marked);
+        let tells_verdict = height >= 180 && !frame.bare && all.stems.iter().any(|stem| stem.marked);
         let mut lane = || {
             y += font * 1.5;
             y - font * 0.75
         };
         let verdict_lane = tells_verdict.then(&mut lane);
-        let badge_lane = (!all.marks.is_empty()).then(&mut lane);
-        if badge_lane.is_none() {
+        let badge_lane = (!all.marks.is_empty() && !frame.bare).then(&mut lane);
+        if badge_lane.is_none() && !frame.bare {
             y += font * 0.5;
         }
         let top = y.round() as i32;
 
-        let has_axis_words = height >= 120;
-        let below = if has_axis_words { font * 2.9 } else { font * 0.6 };
+        let has_room = height >= 120 && !frame.bare;
+        let (tells_times, tells_values) = (has_room && !frame.hide_times, has_room && !frame.hide_values);
+        let below = match (frame.bare, tells_times) {
+            (true, _) => 0.0,
+            (_, true) => font * 2.9,
+            (_, false) => (font * 0.6).min(pad.max(1.0)),
+        };
         let mut table = Table { row_height: (font * 1.4).round(), ..Table::default() };
-        if chart.deploy_legend != Some(false) && has_axis_words && !all.marks.is_empty() {
+        if frame.deploy_legend != Some(false) && has_room && !all.marks.is_empty() {
             let room = (h - f64::from(top) - below - (h * 0.4).max(80.0)).min(h * 0.3);
             table.fill(&all, w / font, ((room - pad) / table.row_height).max(0.0) as usize);
         }
@@ -150,47 +172,75 @@ impl<'a> Layout<'a> {
         let bottom = ((h - below - list).round() as i32).max(top + 1).min(height as i32);
         table.top = f64::from(bottom) + below + table.row_height / 2.0;
 
+        let (from_s, until_s) = (window.0.as_secs(), window.1.as_secs());
         let runs: Vec<_> =
-            chart.lines.iter().map(|line| downsample::runs(line, window.0.as_secs(), window.1.as_secs())).collect();
-        let bases = bases(chart);
+            chart.lines.iter().map(|line| downsample::runs(line, from_s, until_s, chart.holds())).collect();
+        let stacks = stack::stacks(chart);
         let n_ticks = (f64::from(bottom - top) / (font * 3.4)).floor().clamp(1.0, 10.0) as usize;
-        let asked = (chart.value_min, chart.value_max);
-        let values = ValueAxis::new(chart.unit, extent(chart, &runs, &bases, window), asked, n_ticks);
-        let widest =
-            values.ticks.iter().map(|(_, label)| font::face(false).width(label, font * SMALL)).fold(0.0, f64::max);
-        let gutter = if has_axis_words { widest + font * 0.5 } else { 0.0 };
-        let left = ((pad + gutter).round() as i32).min(width as i32 / 2);
-        let right = ((w - pad * 1.4).round() as i32).max(left + 1);
+        let extent = |side| extent(chart, &runs, &stacks, window, side);
+        let left_axis = ValueAxis::new(&chart.left, extent(Side::Left), n_ticks);
+        let right_axis = has_right.then(|| ValueAxis::new(&chart.right, extent(Side::Right), n_ticks));
+        let gutter = |axis: &ValueAxis| {
+            let width = |(_, label): &(f64, String)| font::face(frame.bold).width(label, font * SMALL);
+            if tells_values { axis.ticks.iter().map(width).fold(0.0, f64::max) + font * 0.5 } else { 0.0 }
+        };
+        let edge = if frame.bare { 0.0 } else { pad * 1.4 };
+        let on_left = if frame.values_right && !has_right { 0.0 } else { gutter(&left_axis) };
+        let on_right = match &right_axis {
+            Some(axis) => pad + gutter(axis),
+            None if frame.values_right => pad + gutter(&left_axis),
+            None => edge,
+        };
+        let left = ((pad + on_left).round() as i32).min(width as i32 / 2);
+        let right = ((w - on_right).round() as i32).max(left + 1);
         let plot = PlotArea { left, right, top, bottom, window };
 
         let char_width = font * SMALL * 0.6;
         let share_of = |n_chars: usize| (n_chars as f64 * char_width + font * 1.6) / f64::from(right - left);
-        let times = time_axis::ticks(window.0, window.1, &chart.time_zone, share_of);
-        let context = time_axis::context(window.0, window.1, &chart.time_zone);
+        let format = frame.time_format.as_deref();
+        let times = match tells_times {
+            true => time_axis::ticks(window.0, window.1, &chart.time_zone, format, share_of),
+            false => Vec::new(),
+        };
+        let context =
+            if tells_times { time_axis::context(window.0, window.1, &chart.time_zone) } else { String::new() };
 
-        let stems = Stems::new(chart, |mark| plot.column(mark.at), (3.0 * scale).round().max(3.0) as i32);
+        let stems = Stems::new(chart, |mark| plot.column(mark.at), (3.0 * fitting).round().max(3.0) as i32);
         let badge_width = |text: &str| font::face(true).width(text, font * SMALL) + font * 0.6;
         let badges = stems.badges(f64::from(left) - pad / 2.0, w - pad / 2.0, font * 0.25, badge_width);
         Self {
             width,
             height,
-            scale,
+            scale: fitting,
             font,
+            pad,
             plot,
             window,
             title,
-            value_title,
+            caption,
+            value_titles,
             legend,
-            values,
-            times: if has_axis_words { times } else { Vec::new() },
-            context: if has_axis_words { context } else { String::new() },
+            left: left_axis,
+            right: right_axis,
+            times,
+            context,
             stems,
             badges,
             verdict_lane,
             badge_lane,
             table,
             runs,
-            bases,
+            stacks,
+            onset,
+            tells_values,
+        }
+    }
+
+    /// The value axis of a side; the left one where there is no second.
+    pub fn axis(&self, side: Side) -> &ValueAxis {
+        match (side, &self.right) {
+            (Side::Right, Some(axis)) => axis,
+            _ => &self.left,
         }
     }
 }
@@ -209,146 +259,13 @@ pub(crate) fn window(chart: &Chart) -> (UnixMillis, UnixMillis) {
     (UnixMillis(from), UnixMillis(chart.until.0.clamp(-FAR_MS, FAR_MS).max(from + 1000)))
 }
 
-/// Lays the names out in rows from `y` on, and moves `y` below them.
-fn legend(chart: &Chart, font: f64, left: f64, width: f64, n_rows: usize, y: &mut f64) -> Vec<LegendEntry> {
-    let hidden = match chart.legend {
-        Some(shown) => !shown,
-        // One line under a title that names it says nothing new.
-        None => chart.lines.len() == 1 && chart.lines[0].label == chart.title && chart.expected.is_none(),
-    };
-    if hidden {
-        return Vec::new();
-    }
-    let full = |index: usize| chart.lines.get(index).map_or("expected", |line| line.label.as_str()).to_owned();
-    let n_names = chart.lines.len() + usize::from(chart.expected.is_some());
-    let (swatch, gap) = (font * (SWATCH + 0.5), font * 1.4);
-    let size = font * SMALL;
-    let face = font::face(false);
-    // No more than could fit with a few letters each; the rest is counted.
-    let n_possible = n_names.min(((width + gap) / (swatch + gap + 4.0 * font)) as usize * n_rows);
-    let mut names: Vec<String> = (0..n_possible).map(full).collect();
-    let (mut n_full_rows, mut end) = (1, 0.0);
-    for entry in names.iter().map(|name| swatch + face.width(name, size)) {
-        if end > 0.0 && end + entry > width {
-            (n_full_rows, end) = (n_full_rows + 1, 0.0);
-        }
-        end += entry + gap;
-    }
-    if n_possible < n_names || n_full_rows > n_rows {
-        // Too long to stand in full: what all of them share can go first.
-        let labels: Vec<&str> = chart.lines.iter().map(|line| line.label.as_str()).collect();
-        let (head, tail) = shared(&labels);
-        for name in names.iter_mut().take(chart.lines.len()) {
-            let middle = &name[head..name.len() - tail];
-            let ends = [if head > 0 { "…" } else { "" }, if tail > 0 { "…" } else { "" }];
-            *name = format!("{}{middle}{}", ends[0], ends[1]);
-        }
-    }
-    let natural: Vec<f64> = names.iter().map(|name| face.width(name, size)).collect();
-    let more_width = |n_left: usize| if n_left > 0 { face.width(&format!("+{n_left} more"), size) + gap } else { 0.0 };
-    // The longest allowance for a name with which they all fit: whole names if possible, else ever shorter.
-    let rows_at = |allowance: f64, n: usize| {
-        let (mut rows, mut x) = (1, 0.0);
-        for name in &natural[..n] {
-            let entry = swatch + name.min(allowance);
-            if x > 0.0 && x + entry > width {
-                rows += 1;
-                x = 0.0;
-            }
-            x += entry + gap;
-        }
-        if x + more_width(n_names - n) > width + gap { rows + 1 } else { rows }
-    };
-    let allowances = [width - swatch, width * 0.45, width * 0.3, width * 0.22, 14.0 * font, 10.0 * font, 7.0 * font];
-    let fits = |n: usize| {
-        allowances.into_iter().find(|allowance| *allowance >= 4.0 * font && rows_at(*allowance, n) <= n_rows)
-    };
-    let Some((n_shown, allowance)) = (1..=n_possible).rev().find_map(|n| fits(n).map(|allowance| (n, allowance)))
-    else {
-        return Vec::new();
-    };
-    let (mut x, mut entries) = (left, Vec::new());
-    let line_height = font * 1.45;
-    let mut middle = *y + font * 0.6;
-    for (index, name) in natural[..n_shown].iter().enumerate() {
-        let entry = swatch + name.min(allowance);
-        if x > left && x + entry > left + width {
-            x = left;
-            middle += line_height;
-        }
-        let text = font::fit(&names[index], size, false, name.min(allowance) + 0.01);
-        entries.push(LegendEntry { line: Some(index), text, x, y: middle });
-        x += entry + gap;
-    }
-    if n_shown < n_names {
-        entries.push(LegendEntry { line: None, text: format!("+{} more", n_names - n_shown), x, y: middle });
-    }
-    *y = middle + line_height - font * 0.6;
-    entries
-}
-
-/// How many bytes at the start and at the end all names share, in whole dotted parts, leaving something of each.
-fn shared(names: &[&str]) -> (usize, usize) {
-    let Some((first, rest)) = names.split_first().filter(|(_, rest)| !rest.is_empty()) else { return (0, 0) };
-    let heads = first.match_indices('.').map(|(at, _)| at + 1);
-    let head = heads.take_while(|at| rest.iter().all(|name| name.starts_with(&first[..*at]))).last().unwrap_or(0);
-    let tails = first[head..].rmatch_indices('.').map(|(at, _)| first.len() - head - at);
-    let fits = |tail: &usize| {
-        rest.iter().all(|name| name.len() >= head + tail && name.ends_with(&first[first.len() - tail..]))
-    };
-    (head, tails.take_while(fits).last().unwrap_or(0))
-}
-
-impl Table {
-    /// Chooses what is listed in `n_rows` rows of a picture `ems` wide: the gravest first, then the latest.
-    fn fill(&mut self, stems: &Stems<'_>, ems: f64, n_rows: usize) {
-        let n_marks = stems.marks.len();
-        let columns = ((ems / 30.0) as usize).clamp(1, 3);
-        self.columns = columns.min(n_marks.div_ceil(n_rows.max(1)).max(1));
-        self.rows = n_rows.min(n_marks.div_ceil(self.columns));
-        let cells = self.rows * self.columns;
-        let n_shown = if n_marks <= cells { n_marks } else { cells.saturating_sub(1) };
-        self.more = n_marks - n_shown;
-        let mut order: Vec<usize> = (0..n_marks).collect();
-        order.sort_by_key(|index| (std::cmp::Reverse(gravity(stems.marks[*index])), std::cmp::Reverse(*index)));
-        order.truncate(n_shown);
-        order.sort_unstable();
-        self.shown = order;
-        if self.rows == 0 {
-            self.more = 0;
-        }
-    }
-}
-
-/// Only what accuses puts a deploy ahead in the list; being cleared does not.
-fn gravity(mark: &DeployMark) -> u8 {
-    mark.verdict.gravity().max(1)
-}
-
-/// For stacked areas: what each line's datapoints stand on. Lines are stacked by place in the column, as Graphite does.
-fn bases(chart: &Chart) -> Vec<Option<Vec<f64>>> {
-    if chart.area != AreaMode::Stacked {
-        return vec![None; chart.lines.len()];
-    }
-    let mut sums: std::collections::HashMap<i64, f64> = std::collections::HashMap::new();
-    let mut stack = |line: &crate::chart::Line| {
-        let mut base = |(at, value): (&i64, &f64)| {
-            let sum = sums.entry(*at).or_insert(0.0);
-            let below = *sum;
-            *sum += if value.is_finite() { *value } else { 0.0 };
-            below
-        };
-        line.timestamps_s.iter().zip(&line.values).map(&mut base).collect()
-    };
-    chart.lines.iter().map(|line| Some(stack(line))).collect()
-}
-
-/// The least and greatest value within the window, of what is drawn to the value axis.
+/// The least and greatest value within the window, of what is drawn to one value axis.
 fn extent(
     chart: &Chart,
     runs: &[Vec<Range<usize>>],
-    bases: &[Option<Vec<f64>>],
+    stacks: &[Option<Stack>],
     window: (UnixMillis, UnixMillis),
+    side: Side,
 ) -> Option<(f64, f64)> {
     let (from_s, until_s) = (window.0.as_secs(), window.1.as_secs());
     let mut extent: Option<(f64, f64)> = None;
@@ -356,25 +273,32 @@ fn extent(
         let (least, most) = extent.unwrap_or((value, value));
         extent = Some((least.min(value), most.max(value)));
     };
-    for ((line, runs), base) in chart.lines.iter().zip(runs).zip(bases) {
+    let drawn = chart.lines.iter().zip(runs).zip(stacks);
+    for ((line, runs), stack) in drawn.filter(|((line, _), _)| line.style.side == side) {
         if line.style.shape == Shape::Infinite {
             continue;
         }
+        let values = stack.as_ref().map_or(&line.values, |stack| &stack.tops);
         for index in runs.iter().cloned().flatten() {
             if (from_s..=until_s).contains(&line.timestamps_s[index]) {
-                widen(line.values[index] + base.as_ref().map_or(0.0, |base| base[index]));
+                widen(values[index]);
             }
         }
     }
-    let expected = chart.expected.iter().flat_map(|line| line.timestamps_s.iter().zip(&line.values));
-    for (at, value) in expected {
-        if value.is_finite() && (from_s..=until_s).contains(at) {
+    let holds = chart.holds();
+    let beneath = chart.expected.iter().filter(|_| side == Side::Left).chain(chart.twins(side));
+    for (at, value) in beneath.flat_map(|line| line.timestamps_s.iter().zip(&line.values)) {
+        if holds(*value) && (from_s..=until_s).contains(at) {
             widen(*value);
         }
     }
-    // An area stands on zero.
+    // An area stands on zero, where there is one.
+    let has_area = match chart.area {
+        AreaMode::None => chart.lines.iter().any(|line| line.style.stacked && line.style.side == side),
+        _ => true,
+    };
     let floor = |(least, most): (f64, f64)| (least.min(0.0), most.max(0.0));
-    if chart.area == AreaMode::None { extent } else { extent.map(floor) }
+    if has_area && holds(0.0) { extent.map(floor) } else { extent }
 }
 
 #[cfg(test)]
@@ -390,15 +314,6 @@ mod tests {
         assert_eq!(plot.x_of(UnixMillis(3_600_000)), Some(plot.right - 1));
         assert_eq!(plot.x_of(UnixMillis(1_800_000)), Some(plot.left + (plot.right - plot.left) / 2));
         assert_eq!((plot.x_of(UnixMillis(-1)), plot.x_of(UnixMillis(3_600_001))), (None, None));
-    }
-
-    #[test]
-    fn names_share_whole_parts_only() {
-        let names = ["stats.web1.http.rate", "stats.web2.http.rate"];
-        assert_eq!(shared(&names), (6, 10));
-        assert_eq!(shared(&["a.b", "a.b"]), (2, 0));
-        assert_eq!(shared(&["alone.name"]), (0, 0));
-        assert_eq!(shared(&["errors", "errands"]), (0, 0));
     }
 
     #[test]

@@ -26,11 +26,17 @@ mod tty;
 
 mod paint;
 
+pub mod pie;
+
 pub mod graphite;
 
-pub use chart::{AreaMode, Chart, DeployMark, Line, LineStyle, MarkVerdict, Shape, Unit};
+pub use chart::{
+    AreaMode, Chart, Colors, Compared, DeployMark, Frame, Line, LineStyle, MarkVerdict, Scale, Shape, Side, Top, Unit,
+};
 pub use layout::{PlotArea, plot_area};
 pub use palette::Theme;
+pub use pie::Pie;
+pub use time_axis::is_format as is_time_format;
 pub use tty::{Terminal, tty};
 
 /// The chart as an SVG document, with real text, and titles and descriptions for screen readers.
@@ -46,7 +52,8 @@ pub fn svg(chart: &Chart) -> String {
 /// The chart as PNG, three bytes a pixel without alpha.
 pub fn png(chart: &Chart) -> Vec<u8> {
     let layout = layout::Layout::new(chart);
-    let mut canvas = raster::Raster::new(layout.width, layout.height, chart.theme.palette().paper);
+    let paper = palette::Palette::new(chart.theme, chart.colors).paper;
+    let mut canvas = raster::Raster::new(layout.width, layout.height, paper);
     painted(paint::paint(chart, &layout, &mut canvas));
     canvas.png()
 }

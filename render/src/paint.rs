@@ -3,6 +3,7 @@
 mod axes;
 mod deploys;
 mod legend;
+mod onset;
 mod series;
 
 use plotters::coord::{
@@ -14,23 +15,19 @@ use plotters_backend::{BackendCoord, text_anchor::HPos};
 
 use crate::{
     canvas::{Canvas, Drawn, SUB, Text, fill, px},
-    chart::Chart,
-    layout::Layout,
+    chart::{Chart, Side},
+    layout::{Layout, SMALL, TITLE},
     palette::{Palette, Rgb},
 };
 
 /// Draws a chart.
 pub(crate) fn paint<C: Canvas>(chart: &Chart, layout: &Layout<'_>, canvas: &mut C) -> Drawn {
-    let plot = layout.plot;
-    let across = plot.left * SUB..plot.right * SUB;
-    // The value axis grows upwards, rows downwards.
-    let up = plot.bottom * SUB..plot.top * SUB;
-    let (from, until) = layout.window;
-    let coordinates = Cartesian2d::new(from.0..until.0, layout.values.low..layout.values.high, (across, up));
-    let mut painter = Painter { chart, layout, palette: chart.theme.palette(), coordinates, canvas };
+    let palette = Palette::new(chart.theme, chart.colors);
+    let coordinates = [Side::Left, Side::Right].map(|side| coordinates(layout, side));
+    let mut painter = Painter { chart, layout, palette, coordinates, canvas };
     painter.paper()?;
-    painter.onset()?;
     painter.regions()?;
+    painter.onset()?;
     painter.axes()?;
     painter.areas()?;
     painter.stems()?;
@@ -40,42 +37,63 @@ pub(crate) fn paint<C: Canvas>(chart: &Chart, layout: &Layout<'_>, canvas: &mut 
     painter.table()
 }
 
+type Coordinates = Cartesian2d<RangedCoordi64, RangedCoordf64>;
+
+/// From moments and positions on a value axis to places on the canvas.
+fn coordinates(layout: &Layout<'_>, side: Side) -> Coordinates {
+    let (plot, axis, (from, until)) = (layout.plot, layout.axis(side), layout.window);
+    let across = plot.left * SUB..plot.right * SUB;
+    // The value axis grows upwards, rows downwards.
+    let up = plot.bottom * SUB..plot.top * SUB;
+    Cartesian2d::new(from.0..until.0, axis.position(axis.low)..axis.position(axis.high), (across, up))
+}
+
 /// What every part of the painting needs.
 struct Painter<'a, C> {
     chart: &'a Chart,
     layout: &'a Layout<'a>,
-    palette: &'static Palette,
-    coordinates: Cartesian2d<RangedCoordi64, RangedCoordf64>,
+    palette: Palette,
+    coordinates: [Coordinates; 2],
     canvas: &'a mut C,
 }
 
 impl<C: Canvas> Painter<'_, C> {
     fn paper(&mut self) -> Drawn {
-        let size = (self.layout.width as i32 * SUB, self.layout.height as i32 * SUB);
+        let layout = self.layout;
+        let size = (layout.width as i32 * SUB, layout.height as i32 * SUB);
         self.canvas.draw_rect((0, 0), size, &fill(self.palette.paper, 1.0), true)?;
-        if let Some((title, middle)) = &self.layout.title {
-            self.text(title, (self.left_margin(), *middle), self.palette.ink, crate::layout::TITLE, true, HPos::Left)?;
+        let (left, right) = (layout.pad, f64::from(layout.width) - layout.pad);
+        if let Some((title, middle)) = &layout.title {
+            self.text(title, (left, *middle), self.palette.ink, TITLE, true, HPos::Left)?;
         }
-        if let Some((words, middle)) = &self.layout.value_title {
-            self.small(words, (self.left_margin(), *middle), self.palette.muted, HPos::Left)?;
+        if let Some((caption, middle)) = &layout.caption {
+            self.small(caption, (left, *middle), self.palette.ink, HPos::Left)?;
+        }
+        if let Some(([on_left, on_right], middle)) = &layout.value_titles {
+            let (x, align) = if self.values_on_right() { (right, HPos::Right) } else { (left, HPos::Left) };
+            self.small(on_left, (x, *middle), self.palette.muted, align)?;
+            self.small(on_right, (right, *middle), self.palette.muted, HPos::Right)?;
         }
         Ok(())
     }
 
-    fn left_margin(&self) -> f64 {
-        (self.layout.font * 0.7).round()
+    /// Whether the only value axis has its words on the right.
+    fn values_on_right(&self) -> bool {
+        self.chart.frame.values_right && self.layout.right.is_none()
     }
 
     /// Where a datapoint lies. What lies further away than a hundred plots is drawn at that distance, since plotters
     /// computes with whole numbers that would overflow.
-    fn place(&self, at_ms: i64, value: f64) -> BackendCoord {
+    fn place(&self, side: Side, at_ms: i64, value: f64) -> BackendCoord {
         const FAR: i64 = 100;
+        let axis = self.layout.axis(side);
         let (from, until) = self.layout.window;
         let reach_ms = (until.0 - from.0).saturating_mul(FAR).min(1 << 61);
-        let (low, high) = (self.layout.values.low, self.layout.values.high);
+        let (low, high) = (axis.position(axis.low), axis.position(axis.high));
         let reach = (high - low) * FAR as f64;
         let at_ms = at_ms.clamp(from.0 - reach_ms, until.0 + reach_ms);
-        self.coordinates.translate(&(at_ms, value.clamp(low - reach, high + reach)))
+        let position = axis.position(value).clamp(low - reach, high + reach);
+        self.coordinates[side as usize].translate(&(at_ms, position))
     }
 
     /// The middle of a pixel column.
@@ -85,11 +103,14 @@ impl<C: Canvas> Painter<'_, C> {
 
     /// Text at a place in pixels; `size` is in ordinary text's.
     fn text(&mut self, text: &str, (x, y): (f64, f64), color: Rgb, size: f64, bold: bool, align: HPos) -> Drawn {
-        let style = Text { color, size: self.layout.font * size, bold, align };
+        if text.is_empty() {
+            return Ok(());
+        }
+        let style = Text { color, size: self.layout.font * size, bold: bold || self.chart.frame.bold, align };
         self.canvas.draw_text(text, &style, (px(x), px(y)))
     }
 
     fn small(&mut self, text: &str, at: (f64, f64), color: Rgb, align: HPos) -> Drawn {
-        self.text(text, at, color, crate::layout::SMALL, false, align)
+        self.text(text, at, color, SMALL, false, align)
     }
 }

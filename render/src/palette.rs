@@ -3,6 +3,8 @@
 //! M. Okabe, K. Ito: Color Universal Design (2008), <https://jfly.uni-koeln.de/color/>. Their yellow, orange and sky blue
 //! are too pale for a thin line on white (WCAG 2 asks 3:1 of graphics), so the light theme takes them darker in the same hue.
 
+use crate::chart::Colors;
+
 /// Red, green and blue.
 pub type Rgb = (u8, u8, u8);
 
@@ -25,6 +27,8 @@ pub(crate) struct Palette {
     /// Tick labels and notes.
     pub muted: Rgb,
     pub grid: Rgb,
+    /// The level lines between ticks, where they are asked for.
+    pub minor_grid: Rgb,
     /// The zero line.
     pub axis: Rgb,
     /// A deploy of which nothing is known.
@@ -43,6 +47,7 @@ const LIGHT: Palette = Palette {
     ink: (0x1b, 0x1e, 0x23),
     muted: (0x5b, 0x62, 0x6b),
     grid: (0xe4, 0xe6, 0xe9),
+    minor_grid: (0xf1, 0xf2, 0xf4),
     axis: (0x7a, 0x81, 0x8a),
     deploy: (0x6f, 0x77, 0x82),
     cleared: (0x00, 0x7d, 0x5b),
@@ -65,6 +70,7 @@ const DARK: Palette = Palette {
     ink: (0xec, 0xee, 0xf0),
     muted: (0xa3, 0xab, 0xb5),
     grid: (0x2b, 0x30, 0x37),
+    minor_grid: (0x20, 0x24, 0x2a),
     axis: (0x7d, 0x86, 0x91),
     deploy: (0x8f, 0x98, 0xa3),
     cleared: (0x22, 0xb8, 0x8b),
@@ -82,7 +88,29 @@ const DARK: Palette = Palette {
     ],
 };
 
+impl Palette {
+    /// The colours of a theme with those that were asked for in their places.
+    pub fn new(theme: Theme, asked: Colors) -> Self {
+        let palette = *theme.palette();
+        Self {
+            paper: asked.paper.unwrap_or(palette.paper),
+            ink: asked.ink.unwrap_or(palette.ink),
+            muted: asked.ink.unwrap_or(palette.muted),
+            grid: asked.grid.unwrap_or(palette.grid),
+            minor_grid: asked.minor_grid.unwrap_or(palette.minor_grid),
+            ..palette
+        }
+    }
+}
+
 impl Theme {
+    /// The theme whose colours stand out from a background.
+    pub fn upon((red, green, blue): Rgb) -> Self {
+        // Luma as in ITU-R BT.601, in thousandths.
+        let luma = 299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue);
+        if luma < 128_000 { Self::Dark } else { Self::Light }
+    }
+
     pub(crate) fn palette(self) -> &'static Palette {
         match self {
             Theme::Light => &LIGHT,

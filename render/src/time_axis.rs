@@ -55,16 +55,22 @@ const STEPS: [(Step, i64); 29] = [
 
 /// The ticks within `[from, until]`, as many as stay `spacing(label)` of the window apart, ascending.
 ///
-/// `share_of` says which share of the axis a label of so many characters needs, its margins included.
+/// `share_of` says which share of the axis a label of so many characters needs, its margins included. `format` is
+/// how they are written, in strftime's signs, where not as suits their distance.
 pub(crate) fn ticks(
     from: UnixMillis,
     until: UnixMillis,
     zone: &TimeZone,
+    format: Option<&str>,
     share_of: impl Fn(usize) -> f64,
 ) -> Vec<TimeTick> {
     let (from, until) = (stamp(from), stamp(until));
     let window_s = (until.duration_since(from).as_millis() as f64 / 1e3).max(0.001);
-    let fits = |(step, length_s): &&(Step, i64)| *length_s as f64 / window_s >= share_of(step.label_chars());
+    let written = |moment: Timestamp| format.and_then(|format| written(format, moment, zone));
+    let asked_chars = written(until).map(|label| label.chars().count());
+    let fits = |(step, length_s): &&(Step, i64)| {
+        *length_s as f64 / window_s >= share_of(asked_chars.unwrap_or_else(|| step.label_chars()))
+    };
     let step = STEPS.iter().find(fits).map_or(STEPS[STEPS.len() - 1].0, |(step, _)| *step);
     let mut at = step.floor(zone.to_datetime(from));
     let mut ticks: Vec<TimeTick> = Vec::new();
@@ -78,7 +84,8 @@ pub(crate) fn ticks(
         let later = ticks.last().is_none_or(|last| last.at.0 < moment.as_millisecond());
         if moment >= from && later {
             // The label says what a clock shows then, also where that is not the time asked for.
-            ticks.push(step.tick(zone.to_datetime(moment), moment));
+            let tick = step.tick(zone.to_datetime(moment), moment);
+            ticks.push(TimeTick { label: written(moment).unwrap_or(tick.label), ..tick });
         }
         match step.next(at) {
             Some(next) => at = next,
@@ -86,6 +93,19 @@ pub(crate) fn ticks(
         }
     }
     ticks
+}
+
+/// Whether a time can be written in these of strftime's signs.
+pub fn is_format(format: &str) -> bool {
+    written(format, Timestamp::UNIX_EPOCH, &TimeZone::UTC).is_some()
+}
+
+/// A moment in strftime's signs; `None` where they make no sense.
+fn written(format: &str, moment: Timestamp, zone: &TimeZone) -> Option<String> {
+    // strftime's own words for a tick: anything longer would cover its neighbours.
+    const LONGEST: usize = 64;
+    let text = jiff::fmt::strtime::format(format, &moment.to_zoned_datetime(zone.clone())).ok()?;
+    Some(text.chars().take(LONGEST).collect())
 }
 
 /// The window in words: the dates, and the zone with its abbreviation where that says more.
@@ -207,7 +227,7 @@ mod tests {
     #[track_caller]
     fn check(zone: &str, from: &str, until: &str, expected: &str) {
         let zone = TimeZone::get(zone).unwrap();
-        let ticks = ticks(from.parse().unwrap(), until.parse().unwrap(), &zone, |_| 1.0 / 6.5);
+        let ticks = ticks(from.parse().unwrap(), until.parse().unwrap(), &zone, None, |_| 1.0 / 6.5);
         let labels: Vec<String> =
             ticks.into_iter().map(|t| if t.begins { format!("*{}", t.label) } else { t.label }).collect();
         assert_eq!(labels.join(" "), expected);
@@ -259,9 +279,23 @@ mod tests {
     }
 
     #[test]
+    fn times_are_written_as_asked() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let (from, until) = ("2026-11-23T10:00:00Z".parse().unwrap(), "2026-11-23T11:00:00Z".parse().unwrap());
+        let labels = |format: &str| {
+            let ticks = ticks(from, until, &berlin, Some(format), |n_chars| n_chars as f64 / 40.0);
+            ticks.into_iter().map(|tick| tick.label).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(labels("%Hh%M"), "11h00 11h10 11h20 11h30 11h40 11h50 12h00");
+        // A longer label leaves room for fewer.
+        assert_eq!(labels("%d.%m. %H:%M"), "23.11. 11:00 23.11. 11:30 23.11. 12:00");
+        assert!(is_format("%a %H:%M") && !is_format("%") && !is_format("%!"));
+    }
+
+    #[test]
     fn no_window_is_too_far_out() {
         for (from, until) in [(i64::MIN, i64::MAX), (i64::MAX, i64::MAX), (i64::MIN, 0), (5, 5), (9, 3)] {
-            let ticks = ticks(UnixMillis(from), UnixMillis(until), &TimeZone::UTC, |_| 0.1);
+            let ticks = ticks(UnixMillis(from), UnixMillis(until), &TimeZone::UTC, None, |_| 0.1);
             assert!(ticks.len() <= 500);
             context(UnixMillis(from), UnixMillis(until), &TimeZone::UTC);
         }

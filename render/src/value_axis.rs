@@ -1,36 +1,57 @@
-//! The value axis: which range it spans, where its ticks stand and what they say.
+//! A value axis: which range it spans, where its ticks stand and what they say.
 
-use crate::chart::Unit;
+use crate::chart::{Scale, Top, Unit};
 
-/// The value axis of one picture.
+mod label;
+
+use label::label;
+
+/// Beyond this a difference of two values may overflow; what lies outside is drawn at the edge.
+const WIDEST: f64 = 1e300;
+/// Most ticks of one axis, whatever step is asked for.
+const MAX_TICKS: i64 = 100;
+
+/// One value axis of a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ValueAxis {
     pub low: f64,
     pub high: f64,
     pub ticks: Vec<(f64, String)>,
+    is_log: bool,
 }
 
 impl ValueAxis {
-    /// The axis for values between `extent`'s ends with about `n_ticks` ticks; `asked` fixes either end.
+    /// The axis for values between `extent`'s ends with about `n_ticks` ticks.
     ///
     /// Counts, shares, rates and durations start at zero, because a cut axis makes small changes look large. A plain
     /// level keeps zero too unless that would press its whole course into the top quarter.
-    pub fn new(unit: Unit, extent: Option<(f64, f64)>, asked: (Option<f64>, Option<f64>), n_ticks: usize) -> Self {
-        // Beyond this a difference of two values may overflow; what lies outside is drawn at the edge.
-        const WIDEST: f64 = 1e300;
+    pub fn new(scale: &Scale, extent: Option<(f64, f64)>, n_ticks: usize) -> Self {
+        let n_ticks = scale.n_steps.unwrap_or(n_ticks).clamp(1, MAX_TICKS as usize);
+        match scale.log_base.filter(|base| *base > 1.0 && *base <= WIDEST) {
+            Some(base) => Self::logarithmic(scale, base, extent, n_ticks),
+            None => Self::linear(scale, extent, n_ticks),
+        }
+    }
+
+    fn linear(scale: &Scale, extent: Option<(f64, f64)>, n_ticks: usize) -> Self {
+        let unit = scale.unit;
+        let starts_at_zero = !matches!(unit, Unit::Plain | Unit::Bare | Unit::Binary);
         let (least, most) = extent.unwrap_or((0.0, 0.0));
         let (least, most) = (least.clamp(-WIDEST, WIDEST), most.clamp(-WIDEST, WIDEST));
         let mut low =
-            if least >= 0.0 && (unit != Unit::Plain || most - least > most / 4.0) { least.min(0.0) } else { least };
+            if least >= 0.0 && (starts_at_zero || most - least > most / 4.0) { least.min(0.0) } else { least };
         let mut high = if most <= 0.0 && low < 0.0 && least < most * 1.25 { 0.0 } else { most };
         let flat_at_zero = low == 0.0 && high == 0.0;
-        if let Some(asked) = asked.0.filter(|value| value.abs() <= WIDEST) {
-            low = asked;
-        }
-        if let Some(asked) = asked.1.filter(|value| value.abs() <= WIDEST) {
-            high = asked;
-        }
-        if flat_at_zero && asked.1.is_none() {
+        let asked_low = scale.min.filter(|value| value.abs() <= WIDEST);
+        low = asked_low.unwrap_or(low);
+        let limit = scale.limit.filter(|limit| limit.abs() <= WIDEST);
+        let asked_high = match scale.top {
+            Top::At(value) if value.abs() <= WIDEST => Some(value.min(limit.unwrap_or(value))),
+            Top::Greatest if !flat_at_zero => Some(most.min(limit.unwrap_or(most))),
+            _ => limit.filter(|limit| *limit < high),
+        };
+        high = asked_high.unwrap_or(high);
+        if flat_at_zero && asked_high.is_none() {
             // Nothing but zeros: an axis to one whole thing, or to one percent.
             high = low + if unit == Unit::Ratio { 0.01 } else { 1.0 };
         }
@@ -38,39 +59,90 @@ impl ValueAxis {
         let resolution = low.abs().max(high.abs()) * 1e-9;
         if high - low <= resolution {
             let margin = (low.abs() / 10.0).max(resolution).max(f64::MIN_POSITIVE * 1e6);
-            if asked.0.is_none() && low != 0.0 {
+            if asked_low.is_none() && low != 0.0 {
                 low -= margin;
             }
             high = low + 2.0 * margin;
         }
-        let step = nice_step((high - low) / n_ticks.max(1) as f64, unit);
-        if asked.0.is_none() {
+        let asked_step = scale.step.filter(|step| *step > 0.0 && (high - low) / step <= MAX_TICKS as f64);
+        let step = asked_step.unwrap_or_else(|| nice_step((high - low) / n_ticks as f64, unit));
+        if asked_low.is_none() {
             low = (low / step + 1e-9).floor() * step;
         }
-        if asked.1.is_none() {
+        if asked_high.is_none() {
             // The axis ends at a tick, or a little above the one that the highest value just reaches.
             let tick = (high / step - 1e-9).ceil() * step;
             high = if tick - high < (high - low) * 0.01 { tick + (tick - low) * 0.02 } else { tick };
+            high = high.min(limit.unwrap_or(high));
         }
         let first = (low / step - 1e-6).ceil() as i64;
         let last = (high / step + 1e-6).floor() as i64;
-        let ticks = (first..=last.min(first.saturating_add(100)))
+        let ticks = (first..=last.min(first.saturating_add(MAX_TICKS)))
             .map(|index| index as f64 * step)
             .map(|value| (value, label(value, step, low.abs().max(high.abs()), unit)))
             .collect();
-        Self { low, high, ticks }
+        Self { low, high, ticks, is_log: false }
     }
 
-    /// Whether zero lies on the axis.
+    /// From a power of the base to a power of the base. `extent` is of positive values.
+    fn logarithmic(scale: &Scale, base: f64, extent: Option<(f64, f64)>, n_ticks: usize) -> Self {
+        const TINIEST: f64 = 1e-300;
+        let (least, most) = extent.filter(|(least, _)| *least > 0.0).unwrap_or((1.0, base));
+        let (least, most) = (least.clamp(TINIEST, WIDEST), most.clamp(TINIEST, WIDEST));
+        let positive = |value: f64| (TINIEST..=WIDEST).contains(&value);
+        let exponent = |value: f64| value.ln() / base.ln();
+        let most = scale.limit.filter(|limit| positive(*limit)).map_or(most, |limit| most.min(limit));
+        let low = scale.min.filter(|value| positive(*value));
+        let low = low.unwrap_or_else(|| base.powf((exponent(least) + 1e-9).floor()));
+        let mut high = match scale.top {
+            Top::At(value) if positive(value) => value,
+            Top::Greatest => most,
+            _ => base.powf((exponent(most) - 1e-9).ceil()),
+        };
+        if high <= low * (1.0 + 1e-9) {
+            high = low * base;
+        }
+        let (first, last) = ((exponent(low) - 1e-6).ceil() as i64, (exponent(high) + 1e-6).floor() as i64);
+        let every = (last - first) / (2 * n_ticks as i64) + 1;
+        let ticks = (first..=last)
+            .step_by(every as usize)
+            .take(MAX_TICKS as usize)
+            .map(|exponent| base.powf(exponent as f64))
+            .map(|value| (value, label(value, value, value, scale.unit)))
+            .collect();
+        Self { low, high, ticks, is_log: true }
+    }
+
+    /// Where a value lies, so that equal distances are equal lengths.
+    pub fn position(&self, value: f64) -> f64 {
+        if self.is_log { value.max(f64::MIN_POSITIVE).ln() } else { value }
+    }
+
+    /// The value that areas stand on: zero, which a logarithmic axis has not.
+    pub fn floor(&self) -> f64 {
+        if self.is_log { self.low } else { 0.0 }
+    }
+
+    /// Whether zero lies on the axis, or cannot.
     pub fn has_zero(&self) -> bool {
-        self.low <= 0.0 && self.high >= 0.0
+        self.is_log || (self.low <= 0.0 && self.high >= 0.0)
+    }
+
+    /// `n` values between each two ticks.
+    pub fn between(&self, n: usize) -> Vec<f64> {
+        let pairs = self.ticks.windows(2);
+        let within = |pair: &[(f64, String)]| {
+            let (from, to) = (pair[0].0, pair[1].0);
+            (1..=n).map(move |index| from + (to - from) * index as f64 / (n + 1) as f64).collect::<Vec<_>>()
+        };
+        pairs.flat_map(within).collect()
     }
 }
 
 /// The next of 1, 2 and 5 times a power of ten (of two, for bytes); for durations the steps of a clock face.
 fn nice_step(raw: f64, unit: Unit) -> f64 {
     let per_second = match unit {
-        Unit::Bytes => {
+        Unit::Bytes | Unit::Binary => {
             let exponent = raw.max(1.0).log2().ceil();
             return exponent.exp2();
         }
@@ -98,86 +170,13 @@ fn decimal_step(raw: f64) -> f64 {
     factor * power
 }
 
-/// What stands at a tick. `largest` is the axis's largest absolute value: all ticks of an axis share one prefix.
-fn label(value: f64, step: f64, largest: f64, unit: Unit) -> String {
-    match unit {
-        Unit::Plain | Unit::Count => scaled(value, step, largest, &DECIMAL, ""),
-        Unit::PerSecond => scaled(value, step, largest, &DECIMAL, "/s"),
-        Unit::Ratio => format!("{} %", decimals(value * 100.0, step * 100.0)),
-        Unit::Percent => format!("{} %", decimals(value, step)),
-        Unit::Milliseconds => duration(value / 1e3, step / 1e3, largest / 1e3),
-        Unit::Seconds => duration(value, step, largest),
-        Unit::Bytes => scaled(value, step, largest, &BINARY, "B"),
-    }
-}
-
-const DECIMAL: [(f64, &str); 7] =
-    [(1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")];
-const BINARY: [(f64, &str); 6] = [
-    (1_125_899_906_842_624.0, "Pi"),
-    (1_099_511_627_776.0, "Ti"),
-    (1_073_741_824.0, "Gi"),
-    (1_048_576.0, "Mi"),
-    (1024.0, "Ki"),
-    (1.0, ""),
-];
-
-/// The value under the largest prefix that the axis reaches and that needs at most two decimals to tell its ticks apart.
-fn scaled(value: f64, step: f64, largest: f64, prefixes: &[(f64, &str)], suffix: &str) -> String {
-    if largest < 1e4 && prefixes[0].1 == "E" {
-        let gap = if suffix.starts_with('/') || suffix.is_empty() { "" } else { " " };
-        return format!("{}{gap}{suffix}", decimals(value, step));
-    }
-    if largest > 1e22 {
-        return if value == 0.0 { format!("0{suffix}") } else { format!("{value:.1e}{suffix}").replace('-', "−") };
-    }
-    let fits = |(size, _): &&(f64, &str)| largest >= *size && step / size >= 0.00999;
-    let (size, prefix) = prefixes.iter().find(fits).copied().unwrap_or((1.0, ""));
-    let number = decimals(value / size, step / size);
-    match (prefix, suffix) {
-        ("", "") => number,
-        ("", suffix) if suffix.starts_with('/') => format!("{number}{suffix}"),
-        _ => format!("{number} {prefix}{suffix}"),
-    }
-}
-
-/// A duration given in seconds, in the largest unit that the axis fills.
-fn duration(value: f64, step: f64, largest: f64) -> String {
-    const UNITS: [(f64, &str); 6] =
-        [(86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs")];
-    let fits = |(size, _): &&(f64, &str)| {
-        largest >= size * 2.0 && (step / size >= 0.00999) && (*size <= 1.0 || step % size == 0.0)
-    };
-    let (size, name) = UNITS.iter().find(fits).copied().unwrap_or((1e-6, "µs"));
-    format!("{} {name}", decimals(value / size, step / size))
-}
-
-/// The value with as many decimals as its step has, thousands set apart by a comma, and a real minus sign.
-fn decimals(value: f64, step: f64) -> String {
-    let places = (-(step.abs().log10() + 1e-9).floor()).clamp(0.0, 12.0);
-    if places > 6.0 {
-        return if value == 0.0 { "0".to_owned() } else { format!("{value:.1e}").replace('-', "−") };
-    }
-    let text = format!("{:.*}", places as usize, value.abs());
-    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let negative = value < 0.0 && text.bytes().any(|byte| byte.is_ascii_digit() && byte != b'0');
-    let mut grouped = if negative { "−".to_owned() } else { String::new() };
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index) % 3 == 0 && whole.len() > 3 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped + fraction
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[track_caller]
     fn check(unit: Unit, extent: (f64, f64), expected: &str) {
-        let axis = ValueAxis::new(unit, Some(extent), (None, None), 4);
+        let axis = ValueAxis::new(&Scale { unit, ..Scale::default() }, Some(extent), 4);
         let labels: Vec<String> = axis.ticks.into_iter().map(|(_, label)| label).collect();
         assert_eq!(labels.join(" | "), expected);
     }
@@ -191,8 +190,8 @@ mod tests {
         check(Unit::Milliseconds, (120.0, 14_300.0), "0 s | 5 s | 10 s | 15 s");
         check(Unit::Milliseconds, (120.0, 143_000.0), "0 min | 1 min | 2 min | 3 min");
         check(Unit::Seconds, (0.0, 0.000_8), "0 µs | 200 µs | 400 µs | 600 µs | 800 µs");
-        check(Unit::PerSecond, (5000.0, 84_000.0), "0 k/s | 50 k/s | 100 k/s");
-        check(Unit::Bytes, (0.0, 3e9), "0 GiB | 1 GiB | 2 GiB | 3 GiB");
+        check(Unit::PerSecond, (5000.0, 84_000.0), "0/s | 50 k/s | 100 k/s");
+        check(Unit::Bytes, (0.0, 3e9), "0 B | 1 GiB | 2 GiB | 3 GiB");
     }
 
     #[test]
@@ -204,20 +203,56 @@ mod tests {
 
     #[test]
     fn flat_tiny_and_huge_values_have_an_axis() {
-        check(Unit::Count, (0.0, 0.0), "0.0 | 0.5 | 1.0");
-        check(Unit::Ratio, (0.0, 0.0), "0.0 % | 0.5 % | 1.0 %");
+        check(Unit::Count, (0.0, 0.0), "0 | 0.5 | 1.0");
+        check(Unit::Ratio, (0.0, 0.0), "0 % | 0.5 % | 1.0 %");
         check(Unit::Plain, (5.0, 5.0), "4.5 | 5.0 | 5.5");
         check(Unit::Plain, (0.0, 3e-9), "0 | 1.0e−9 | 2.0e−9 | 3.0e−9");
-        check(Unit::Plain, (0.0, 3.1e15), "0 P | 1 P | 2 P | 3 P | 4 P");
+        check(Unit::Plain, (0.0, 3.1e15), "0 | 1 P | 2 P | 3 P | 4 P");
         check(Unit::Plain, (0.0, 3e300), "0 | 5.0e299 | 1.0e300");
         check(Unit::Plain, (-1e308, 1e308), "−1.0e300 | −5.0e299 | 0 | 5.0e299 | 1.0e300");
     }
 
     #[test]
-    fn an_end_that_was_asked_for_is_kept() {
-        let axis = ValueAxis::new(Unit::Ratio, Some((0.5, 0.7)), (Some(0.45), Some(0.8)), 4);
-        assert_eq!((axis.low, axis.high), (0.45, 0.8));
-        assert_eq!(axis.ticks.len(), 4);
-        assert!(!axis.has_zero());
+    fn what_was_asked_for_is_kept() {
+        let labels = |scale: Scale, extent| {
+            let axis = ValueAxis::new(&scale, Some(extent), 4);
+            let labels: Vec<String> = axis.ticks.into_iter().map(|(_, label)| label).collect();
+            (axis.low, axis.high, labels.join(" | "))
+        };
+        let scale = Scale { unit: Unit::Ratio, min: Some(0.45), top: Top::At(0.8), ..Scale::default() };
+        assert_eq!(labels(scale, (0.5, 0.7)), (0.45, 0.8, "50 % | 60 % | 70 % | 80 %".to_owned()));
+        let scale = Scale { top: Top::Greatest, ..Scale::default() };
+        assert_eq!(labels(scale, (3.0, 9.3)), (0.0, 9.3, "0 | 5".to_owned()));
+        let scale = Scale { limit: Some(7.0), ..Scale::default() };
+        assert_eq!(labels(scale.clone(), (3.0, 9.3)), (0.0, 7.0, "0 | 2 | 4 | 6".to_owned()));
+        assert_eq!(labels(scale, (0.0, 4.0)).1, 4.08, "a limit beyond the values is not reached for");
+        let scale = Scale { step: Some(3.0), ..Scale::default() };
+        assert_eq!(labels(scale, (0.0, 11.0)), (0.0, 12.0, "0 | 3 | 6 | 9 | 12".to_owned()));
+        let scale = Scale { n_steps: Some(10), ..Scale::default() };
+        assert_eq!(labels(scale, (0.0, 9.9)).2, "0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10");
+        // A step that would draw a black wall is no step.
+        assert_eq!(labels(Scale { step: Some(1e-6), ..Scale::default() }, (0.0, 10.0)).2, "0 | 5 | 10");
+    }
+
+    #[test]
+    fn prefixes_are_those_of_the_unit() {
+        check(Unit::Plain, (0.0, 40_000.0), "0 | 10 k | 20 k | 30 k | 40 k");
+        check(Unit::Binary, (0.0, 40_000.0), "0 | 16 Ki | 32 Ki | 48 Ki");
+        check(Unit::Bare, (0.0, 40_000.0), "0 | 10,000 | 20,000 | 30,000 | 40,000");
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_powers_of_its_base_and_no_zero() {
+        let axis = |base, extent| ValueAxis::new(&Scale { log_base: Some(base), ..Scale::default() }, Some(extent), 4);
+        let labels = |axis: &ValueAxis| axis.ticks.iter().map(|(_, label)| label.clone()).collect::<Vec<_>>().join(" ");
+        let ten = axis(10.0, (0.3, 4000.0));
+        assert_eq!((ten.low, labels(&ten).as_str()), (0.1, "0.1 1 10 100 1,000 10 k"));
+        assert!((ten.high - 10_000.0).abs() < 1e-6 && ten.has_zero());
+        let half = (ten.position(ten.low) + ten.position(ten.high)) / 2.0;
+        assert!((ten.position(1000.0f64.sqrt()) - half).abs() < 1e-9, "equal factors are equal lengths");
+        assert_eq!(labels(&axis(2.0, (1.0, 9.0))), "1 2 4 8 16");
+        let wide = axis(10.0, (1e-200, 1e200));
+        assert!((2..=9).contains(&wide.ticks.len()), "{wide:?}");
+        assert_eq!(ten.between(1).len(), ten.ticks.len() - 1);
     }
 }

@@ -3,7 +3,7 @@
 
 mod sample;
 
-use deployline_render::{Chart, Line, MarkVerdict, Terminal, Theme, plot_area, png, svg, tty};
+use deployline_render::{Chart, Line, MarkVerdict, Scale, Terminal, Theme, Top, plot_area, png, svg, tty};
 use deployline_schemas::UnixMillis;
 use image::RgbImage;
 
@@ -150,39 +150,52 @@ fn nothing_asked_for_brings_the_drawing_down() {
                 lines: vec![line],
                 deploys,
                 onset: Some((UnixMillis(i64::MIN), UnixMillis(i64::MAX))),
-                value_max: Some(f64::NAN),
+                left: Scale { top: Top::At(f64::NAN), ..Scale::default() },
                 ..Chart::default()
             };
             assert!(svg(&chart).ends_with("</svg>\n"));
             assert!(!png(&chart).is_empty());
-            assert!(!tty(&chart, Terminal { columns: 80, rows: 20, color: false }).is_empty());
+            assert!(!tty(&chart, Terminal { columns: 80, rows: 20, lines: None, color: false }).is_empty());
         }
     }
-}
-
-#[test]
-fn snapshots() {
-    insta::assert_snapshot!("regression", svg(&sample::regression(800, 400)));
-    insta::assert_snapshot!(
-        "regression_small_dark",
-        svg(&Chart { theme: Theme::Dark, ..sample::regression(330, 250) })
-    );
-    let empty = Chart { title: "Nothing here".to_owned(), width: 800, height: 400, ..Chart::default() };
-    insta::assert_snapshot!("empty", svg(&empty));
 }
 
 #[test]
 fn the_terminal_shows_the_same_with_and_without_colour() {
     let mut chart = sample::regression(800, 400);
     chart.deploys[0].title = Some("\u{1b}[2Jgone\u{7}".to_owned());
-    let without = tty(&chart, Terminal { columns: 100, rows: 16, color: false });
+    let without = tty(&chart, Terminal { columns: 100, rows: 16, lines: None, color: false });
     insta::assert_snapshot!("terminal", without);
     assert!(!without.contains('\u{1b}'));
-    let with = tty(&chart, Terminal { columns: 100, rows: 16, color: true });
+    let with = tty(&chart, Terminal { columns: 100, rows: 16, lines: None, color: true });
     let mut stripped = String::new();
     for (index, part) in with.split("\u{1b}[").enumerate() {
         stripped.push_str(if index == 0 { part } else { part.split_once('m').unwrap().1 });
     }
     assert_eq!(stripped, without);
-    assert!(tty(&Chart::default(), Terminal { columns: 0, rows: 0, color: true }).contains("UTC"));
+    assert!(tty(&Chart::default(), Terminal { columns: 0, rows: 0, lines: None, color: true }).contains("UTC"));
+}
+
+#[test]
+fn a_terminal_of_80_by_24_holds_all_of_it() {
+    for (n_deploys, title) in [(0, ""), (3, "short"), (60, &*"long ".repeat(40))] {
+        let mut chart = Chart { title: title.to_owned(), ..sample::day(800, 400, n_deploys) };
+        chart.lines.iter_mut().for_each(|line| line.label.push_str(&".and.more".repeat(9)));
+        let text = tty(&chart, Terminal { columns: 80, rows: 16, lines: Some(23), color: false });
+        assert!(text.lines().count() <= 23, "{n_deploys} deploys:\n{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("UTC"), "{text}");
+    }
+    // Nobody says how high it is: the list is as long as it may be.
+    let endless = tty(&sample::day(800, 400, 60), Terminal { columns: 80, rows: 16, lines: None, color: false });
+    assert!(endless.lines().count() > 30 && endless.contains("+ 48 more deploys"), "{endless}");
+}
+
+#[test]
+fn a_title_that_names_the_only_series_stands_once() {
+    let mut chart = sample::day(800, 400, 0);
+    chart.lines.truncate(1);
+    chart.title.clone_from(&chart.lines[0].label);
+    let text = tty(&chart, Terminal { columns: 80, rows: 16, lines: None, color: true });
+    assert_eq!(text.matches(chart.title.as_str()).count(), 1, "{text}");
 }

@@ -206,13 +206,22 @@ impl Library {
         self.catalog.are_annotated(deploys.iter().map(|deploy| deploy.id.as_str())).map_err(reading)
     }
 
-    /// The last `limit` deploys that overlap a window, latest first.
+    /// The last `limit` deploys that overlap a window, latest first, page by page.
     ///
     /// # Errors
     /// A failed read.
     pub fn deploys_between(&self, from: UnixMillis, until: UnixMillis, limit: usize) -> Result<Vec<Deploy>, WebError> {
-        let query = DeployQuery { from: Some(from), until: Some(until), limit, ..DeployQuery::default() };
-        self.deploys(&query).map(|page| page.items)
+        let mut query = DeployQuery { from: Some(from), until: Some(until), limit, ..DeployQuery::default() };
+        let mut deploys = Vec::new();
+        loop {
+            query.limit = (limit - deploys.len()).min(MAX_PAGE);
+            let page = self.deploys(&query)?;
+            deploys.extend(page.items);
+            match page.next {
+                Some(cursor) if deploys.len() < limit => query.cursor = Some(cursor),
+                _ => return Ok(deploys),
+            }
+        }
     }
 
     /// The last thousand incidents that overlap a window, latest first. An incident is opened only after it began, so the

@@ -22,10 +22,20 @@ const OPERATIONS: [Operation; 77] = [
         "get",
         "/graph.png",
         "A series with the deploys on it, as PNG",
-        "target signal service from until width height theme deploys",
+        "target signal service from until width height theme tz deploys deploy compare",
     ),
-    ("get", "/graph.svg", "The same as SVG", "target signal service from until width height theme deploys"),
-    ("get", "/graph.txt", "The same for a terminal", "target signal service from until columns rows marks deploys"),
+    (
+        "get",
+        "/graph.svg",
+        "The same as SVG",
+        "target signal service from until width height theme tz deploys deploy compare",
+    ),
+    (
+        "get",
+        "/graph.txt",
+        "The same for a terminal",
+        "target signal service from until columns rows lines color deploys deploy compare",
+    ),
     ("post", "/hooks/{source}", "A deploy as another system's hook tells it", ""),
     (
         "get",

@@ -22,6 +22,7 @@ use crate::{
     cors,
     error::{Problem, WebError, recover},
     graph::{Format, GraphQuery},
+    graphite::picture::{self, Picture},
     guard, health,
     hooks::{self, Incoming},
     openapi, page, pages,
@@ -239,7 +240,7 @@ fn graph_routes(app: App) -> BoxedFilter<(Response,)> {
 
 async fn graph(app: App, query: Query, format: Format) -> Result<Response, WebError> {
     let query = GraphQuery::parse(&query, (app.parts.clock)())?;
-    crate::graphite::picture::answer(&app, query, format).await
+    picture::answer(&app, Picture::Graph(Box::new(query)), format).await
 }
 
 fn operations(app: App) -> BoxedFilter<(Response,)> {

@@ -1,4 +1,4 @@
-//! Deploy lines: regions, lines, badges, the words of a verdict, and the band of the onset.
+//! Deploy lines: regions, lines, badges, and the words of a verdict.
 
 use deployline_schemas::deploy::Kind;
 use plotters_backend::text_anchor::HPos;
@@ -26,39 +26,6 @@ impl<C: Canvas> Painter<'_, C> {
             MarkVerdict::Suspect(_) => self.palette.suspect,
             MarkVerdict::Guilty(_) => self.palette.guilty,
         }
-    }
-
-    /// The band that holds the onset, at least a pixel wide.
-    pub(super) fn onset(&mut self) -> Drawn {
-        let Some((earliest, latest)) = self.chart.onset else { return Ok(()) };
-        let (from, until) = self.layout.window;
-        if latest < from || earliest > until || latest < earliest {
-            return Ok(());
-        }
-        let plot = self.layout.plot;
-        let (left, right) = (plot.column(earliest), plot.column(latest) + 1);
-        let zone = &self.chart.time_zone;
-        let words = format!(
-            "onset between {} and {}",
-            time_axis::clock(earliest, zone, false),
-            time_axis::clock(latest, zone, false)
-        );
-        self.canvas.open(&Group { class: "onset", id: None, title: &words, description: "90 % probability" });
-        let band = fill(self.palette.guilty, 0.14);
-        self.canvas.draw_rect((left * SUB, plot.top * SUB), (right * SUB, plot.bottom * SUB), &band, true)?;
-        let size = self.layout.font * SMALL;
-        let width = font::face(false).width("onset", size) + self.layout.font * 0.4;
-        let y = f64::from(plot.bottom) - self.layout.font * 0.8;
-        let (x, align) = if f64::from(right) + width < f64::from(plot.right) {
-            (f64::from(right) + self.layout.font * 0.3, HPos::Left)
-        } else {
-            (f64::from(left) - self.layout.font * 0.3, HPos::Right)
-        };
-        if plot.bottom - plot.top > 60 {
-            self.small("onset", (x, y), self.palette.guilty, align)?;
-        }
-        self.canvas.close();
-        Ok(())
     }
 
     /// The time that deploys took, as a tint over the union of their regions; a marked one's in its own colour.
@@ -222,7 +189,7 @@ impl<C: Canvas> Painter<'_, C> {
         let Some(lane) = layout.verdict_lane else { return Ok(()) };
         let mut marked: Vec<&Stem> = layout.stems.stems.iter().filter(|stem| stem.marked).collect();
         marked.sort_by_key(|stem| std::cmp::Reverse(layout.stems.gravest(stem).verdict.gravity()));
-        let (margin, right) = (self.left_margin(), f64::from(layout.width) - self.left_margin());
+        let (margin, right) = (layout.pad, f64::from(layout.width) - layout.pad);
         let mut taken: Vec<(f64, f64)> = Vec::new();
         for stem in marked {
             let mark = layout.stems.gravest(stem);

@@ -6,7 +6,7 @@ use super::{Painter, deploys::kind_dashes};
 use crate::{
     canvas::{Canvas, Drawn, Pen, px},
     font,
-    layout::{SMALL, SWATCH},
+    layout::{LegendEntry, SMALL, SWATCH, Sample},
     time_axis,
 };
 
@@ -15,17 +15,33 @@ impl<C: Canvas> Painter<'_, C> {
     pub(super) fn legend(&mut self) -> Drawn {
         let font = self.layout.font;
         for entry in &self.layout.legend {
-            let Some(line) = entry.line else {
-                self.small(&entry.text, (entry.x, entry.y), self.palette.muted, HPos::Left)?;
-                continue;
+            let pen = match entry.sample {
+                Sample::Line(index) => self.line_pen(index),
+                Sample::Compared => self.pale_pen(0),
+                Sample::Expected => self.expected_pen(),
+                Sample::Onset => {
+                    let (half, y) = (font * 0.45, entry.y.round());
+                    let (top, bottom) = (px(y - half), px(y + half));
+                    self.stripes((px(entry.x), top), (px(entry.x + font * SWATCH), bottom))?;
+                    self.name(entry)?;
+                    continue;
+                }
+                Sample::None => {
+                    self.small(&entry.text, (entry.x, entry.y), self.palette.muted, HPos::Left)?;
+                    continue;
+                }
             };
-            let mut pen = self.line_pen(line);
-            pen.width = pen.width.max(px(2.0 * self.layout.scale));
+            let pen = Pen { width: pen.width.max(px(2.0 * self.layout.scale)), ..pen };
             let (left, right, y) = (px(entry.x), px(entry.x + font * SWATCH), px(entry.y.round() + 0.5));
             self.canvas.stroke(&[(left, y), (right, y)], &pen);
-            self.small(&entry.text, (entry.x + font * (SWATCH + 0.5), entry.y), self.palette.ink, HPos::Left)?;
+            self.name(entry)?;
         }
         Ok(())
+    }
+
+    fn name(&mut self, entry: &LegendEntry) -> Drawn {
+        let x = entry.x + self.layout.font * (SWATCH + 0.5);
+        self.small(&entry.text, (x, entry.y), self.palette.ink, HPos::Left)
     }
 
     /// The numbered list: sign, time, service and version, who, verdict, and the title as far as there is room.
@@ -37,7 +53,7 @@ impl<C: Canvas> Painter<'_, C> {
         }
         let (regular, bold, size) = (font::face(false), font::face(true), font * SMALL);
         let gap = font * 0.7;
-        let margin = self.left_margin();
+        let margin = layout.pad;
         let column_width = (f64::from(layout.width) - 2.0 * margin) / table.columns as f64;
         let inner = column_width - gap;
         let cells: Vec<[String; 5]> = table
@@ -83,7 +99,7 @@ impl<C: Canvas> Painter<'_, C> {
                 }
             }
             if let Some(title) = mark.title.as_deref().filter(|_| end - x > font * 8.0) {
-                self.small(&ellipsis(title, size, end - x), (x, y), self.palette.muted, HPos::Left)?;
+                self.small(&font::cut(title, size, end - x), (x, y), self.palette.muted, HPos::Left)?;
             }
         }
         if table.more > 0 {
@@ -94,24 +110,5 @@ impl<C: Canvas> Painter<'_, C> {
             self.small(&words, (left + swatch + gap * 0.6, y), self.palette.muted, HPos::Left)?;
         }
         Ok(())
-    }
-}
-
-/// A sentence loses its end, not its middle.
-fn ellipsis(text: &str, size: f64, width: f64) -> String {
-    let face = font::face(false);
-    let mut room = width - face.width("…", size);
-    let shown: String = text
-        .chars()
-        .map(|character| if character.is_control() { ' ' } else { character })
-        .take_while(|character| {
-            room -= face.width(character.encode_utf8(&mut [0; 4]), size);
-            room >= 0.0
-        })
-        .collect();
-    if shown.chars().count() == text.chars().take(shown.chars().count() + 1).count() {
-        shown
-    } else {
-        format!("{}…", shown.trim_end())
     }
 }

@@ -2,27 +2,29 @@
 
 use std::ops::Range;
 
+use deployline_schemas::UnixMillis;
 use plotters_backend::{BackendCoord, text_anchor::HPos};
 
 use super::Painter;
 use crate::{
     canvas::{Canvas, Drawn, Group, Pen, SUB, fill, px},
     chart::{AreaMode, Line, Shape},
-    downsample,
+    downsample, font,
     palette::Rgb,
 };
 
 /// Dashes for the second and third round through the palette, in pen widths: colours repeat, looks do not.
 const ROUND_DASHES: [&[f64]; 3] = [&[], &[5.0, 2.5], &[1.5, 2.0]];
+/// The opacity of the same series at another time.
+const PALE: f64 = 0.5;
+/// The opacity of an area that others may lie over, and of one that stands on others.
+const TINT: f64 = 0.2;
+const SOLID: f64 = 0.75;
 
 impl<C: Canvas> Painter<'_, C> {
     /// The pen of one of the chart's lines, the same in plot and legend.
     pub(super) fn line_pen(&self, index: usize) -> Pen {
-        let scale = self.layout.scale;
-        let Some(line) = self.chart.lines.get(index) else {
-            return Pen::solid(self.palette.expected, 1.4 * scale).dashed([4.0 * scale, 3.0 * scale]);
-        };
-        let style = &line.style;
+        let (scale, style) = (self.layout.scale, &self.chart.lines[index].style);
         let width = style.width.unwrap_or(1.6).clamp(0.5, 20.0) * scale;
         let pen = Pen::solid(self.line_color(index), width).faded(style.alpha.unwrap_or(1.0).clamp(0.0, 1.0));
         let round = (index / self.palette.series.len()) % ROUND_DASHES.len();
@@ -33,37 +35,48 @@ impl<C: Canvas> Painter<'_, C> {
         }
     }
 
+    /// The pen of a line at another time.
+    pub(super) fn pale_pen(&self, index: usize) -> Pen {
+        let width = 1.3 * self.layout.scale;
+        Pen::solid(self.line_color(index), width).faded(PALE)
+    }
+
+    pub(super) fn expected_pen(&self) -> Pen {
+        let scale = self.layout.scale;
+        Pen::solid(self.palette.expected, 1.4 * scale).dashed([4.0 * scale, 3.0 * scale])
+    }
+
     fn line_color(&self, index: usize) -> Rgb {
-        self.chart.lines[index].style.color.unwrap_or(self.palette.series[index % self.palette.series.len()])
+        let series = &self.palette.series;
+        let asked = self.chart.lines.get(index).and_then(|line| line.style.color);
+        asked.unwrap_or(series[index % series.len()])
     }
 
     /// The fills under the lines, where there are any.
     pub(super) fn areas(&mut self) -> Drawn {
-        let (mode, chart, layout) = (self.chart.area, self.chart, self.layout);
-        let n_filled = match mode {
-            AreaMode::None => 0,
-            AreaMode::First => 1,
-            AreaMode::All | AreaMode::Stacked => chart.lines.len(),
-        };
-        for (index, line) in chart.lines.iter().enumerate().take(n_filled) {
-            let alpha = if mode == AreaMode::Stacked { 0.75 } else { 0.2 };
-            for run in layout.runs[index].iter().filter(|_| line.style.shape != Shape::Infinite) {
-                let base = layout.bases[index].as_deref();
-                let mut outline = self.points(line, base, run.clone(), true);
-                match base {
+        let (chart, layout) = (self.chart, self.layout);
+        for (index, line) in chart.lines.iter().enumerate() {
+            let stack = layout.stacks[index].as_ref();
+            let is_filled = match chart.area {
+                AreaMode::None => stack.is_some(),
+                AreaMode::First => index == 0 || stack.is_some(),
+                AreaMode::All | AreaMode::Stacked => true,
+            };
+            if !is_filled || line.style.invisible || line.style.shape == Shape::Infinite {
+                continue;
+            }
+            let usual = if stack.is_some() { SOLID } else { TINT };
+            let own = line.style.alpha.filter(|_| stack.is_some());
+            let alpha = chart.area_alpha.or(own).unwrap_or(usual).clamp(0.0, 1.0);
+            let feet = stack.map(|stack| stack.feet.as_slice());
+            let tops = stack.map_or(line.values.as_slice(), |stack| &stack.tops);
+            for run in &layout.runs[index] {
+                let mut outline = self.points(line, tops, run.clone());
+                match feet {
+                    Some(feet) => outline.extend(self.points(line, feet, run.clone()).into_iter().rev()),
                     None => {
-                        let floor = self.place(0, 0.0).1;
-                        outline.push((outline[outline.len() - 1].0, floor));
-                        outline.push((outline[0].0, floor));
-                    }
-                    Some(base) => {
-                        let feet =
-                            Line { values: base.to_vec(), timestamps_s: line.timestamps_s.clone(), ..Line::default() };
-                        outline.extend(
-                            self.points(&feet, None, run.clone(), line.style.shape == Shape::Staircase)
-                                .into_iter()
-                                .rev(),
-                        );
+                        let floor = self.place(line.style.side, 0, layout.axis(line.style.side).floor()).1;
+                        outline.extend([(outline[outline.len() - 1].0, floor), (outline[0].0, floor)]);
                     }
                 }
                 let outline = self.inside(&outline);
@@ -73,35 +86,56 @@ impl<C: Canvas> Painter<'_, C> {
         Ok(())
     }
 
-    /// The expected course, then each series over it.
+    /// The series at another time and the expected course, then each series over them.
     pub(super) fn series(&mut self) -> Drawn {
         let (chart, layout) = (self.chart, self.layout);
-        if let Some(expected) = &chart.expected {
-            let runs = downsample::runs(expected, layout.window.0.as_secs(), layout.window.1.as_secs());
-            let pen = self.line_pen(chart.lines.len());
-            self.canvas.open(&Group { class: "expected", id: None, title: "expected course", description: "" });
-            self.runs(expected, None, &runs, &pen)?;
-            self.canvas.close();
-        }
-        for (index, line) in chart.lines.iter().enumerate() {
+        self.beneath()?;
+        for (index, line) in chart.lines.iter().enumerate().filter(|(_, line)| !line.style.invisible) {
             let pen = self.line_pen(index);
             self.canvas.open(&Group { class: "series", id: None, title: &line.label, description: "" });
             if line.style.shape == Shape::Infinite {
                 self.infinite(line, &layout.runs[index], &pen);
             } else {
-                self.runs(line, layout.bases[index].as_deref(), &layout.runs[index], &pen)?;
+                let tops = layout.stacks[index].as_ref().map_or(line.values.as_slice(), |stack| &stack.tops);
+                self.runs(line, tops, &layout.runs[index], &pen)?;
             }
             self.canvas.close();
         }
         if layout.runs.iter().all(Vec::is_empty) {
             let plot = layout.plot;
-            let middle = (f64::from(plot.left + plot.right) / 2.0, f64::from(plot.top + plot.bottom) / 2.0);
-            self.text("no datapoints in this window", middle, self.palette.muted, 1.0, false, HPos::Center)?;
+            let (x, y) = (f64::from(plot.left + plot.right) / 2.0, f64::from(plot.top + plot.bottom) / 2.0);
+            let words = "no datapoints in this window";
+            let (half, rise) =
+                (font::face(false).width(words, layout.font) / 2.0 + layout.font * 0.5, layout.font * 0.8);
+            let ground = fill(self.palette.paper, 0.9);
+            self.canvas.draw_rect((px(x - half), px(y - rise)), (px(x + half), px(y + rise)), &ground, true)?;
+            self.text(words, (x, y), self.palette.muted, 1.0, false, HPos::Center)?;
         }
         Ok(())
     }
 
-    fn runs(&mut self, line: &Line, base: Option<&[f64]>, runs: &[Range<usize>], pen: &Pen) -> Drawn {
+    fn beneath(&mut self) -> Drawn {
+        let (chart, window) = (self.chart, self.layout.window);
+        let runs_of = |line: &Line| downsample::runs(line, window.0.as_secs(), window.1.as_secs(), chart.holds());
+        if let Some(compared) = &chart.compared {
+            self.canvas.open(&Group { class: "compared", id: None, title: &compared.label, description: "" });
+            for (index, line) in compared.lines.iter().enumerate().take(chart.lines.len()) {
+                let line = Line { style: chart.lines[index].style.clone(), ..line.clone() };
+                let pen = self.pale_pen(index);
+                self.runs(&line, &line.values, &runs_of(&line), &pen)?;
+            }
+            self.canvas.close();
+        }
+        if let Some(expected) = &chart.expected {
+            let pen = self.expected_pen();
+            self.canvas.open(&Group { class: "expected", id: None, title: "expected course", description: "" });
+            self.runs(expected, &expected.values, &runs_of(expected), &pen)?;
+            self.canvas.close();
+        }
+        Ok(())
+    }
+
+    fn runs(&mut self, line: &Line, values: &[f64], runs: &[Range<usize>], pen: &Pen) -> Drawn {
         // Several datapoints to a pixel make a band; a finer pen keeps the noise from growing fat.
         let plot = self.layout.plot;
         let n_points: usize = runs.iter().map(ExactSizeIterator::len).sum();
@@ -109,7 +143,7 @@ impl<C: Canvas> Painter<'_, C> {
         let is_band = n_points as i64 > i64::from(plot.right - plot.left) * 2;
         let pen = if is_band && line.style.width.is_none() { &finer } else { pen };
         for run in runs {
-            let points = self.points(line, base, run.clone(), line.style.shape == Shape::Staircase);
+            let points = self.points(line, values, run.clone());
             if let [alone] = *points {
                 if self.is_inside(alone) {
                     let dot = fill(pen.color, pen.alpha);
@@ -129,7 +163,7 @@ impl<C: Canvas> Painter<'_, C> {
         let plot = self.layout.plot;
         let mut before = None;
         for index in runs.iter().cloned().flatten().filter(|index| line.values[*index] != 0.0) {
-            let at = deployline_schemas::UnixMillis::from_secs(line.timestamps_s[index]);
+            let at = UnixMillis::from_secs(line.timestamps_s[index]);
             if let Some(column) = plot.x_of(at).filter(|column| before != Some(*column)) {
                 let x = Self::middle(column);
                 self.canvas.stroke(&[(x, plot.top * SUB), (x, plot.bottom * SUB)], pen);
@@ -138,24 +172,29 @@ impl<C: Canvas> Painter<'_, C> {
         }
     }
 
-    /// The places of a run's datapoints, as many as the pixels can show.
-    fn points(&self, line: &Line, base: Option<&[f64]>, run: Range<usize>, is_stepped: bool) -> Vec<BackendCoord> {
-        let x_of = |index: usize| self.place(line.timestamps_s[index].saturating_mul(1000), 0.0).0;
-        let value_of = |index: usize| line.values[index] + base.map_or(0.0, |base| base[index]);
-        let y_of = |value: f64| self.place(0, value).1;
+    /// The places of a run's datapoints, as many as the pixels can show; `values` are the line's or its area's edge.
+    fn points(&self, line: &Line, values: &[f64], run: Range<usize>) -> Vec<BackendCoord> {
+        let side = line.style.side;
+        let x_of = |second: i64| self.place(side, second.saturating_mul(1000), 0.0).0;
+        let is_stepped = line.style.shape == Shape::Staircase;
+        let end = run.end;
         let mut points: Vec<BackendCoord> = Vec::new();
-        let is_stepped = is_stepped && line.style.shape == Shape::Staircase;
         downsample::columns(
-            run.map(|index| (x_of(index), value_of(index))),
+            run.map(|index| (x_of(line.timestamps_s[index]), values[index])),
             |x| x.div_euclid(SUB),
             |x, value| {
-                let y = y_of(value);
+                let y = self.place(side, 0, value).1;
                 if let Some((_, before)) = points.last().copied().filter(|_| is_stepped) {
                     points.push((x, before));
                 }
                 points.push((x, y));
             },
         );
+        // A step lasts until the next value is due.
+        let last = points.last().copied().filter(|_| is_stepped);
+        if let Some(((_, y), step)) = last.and_then(|last| Some((last, downsample::step(line)?))) {
+            points.push((x_of(line.timestamps_s[end - 1].saturating_add(step)), y));
+        }
         points
     }
 

@@ -1,7 +1,7 @@
 //! Charts that look like a shop's: seeded, so that every run draws the same.
 #![allow(dead_code)] // Each test and bench uses some of them.
 
-use deployline_render::{Chart, DeployMark, Line, MarkVerdict, Unit};
+use deployline_render::{Chart, DeployMark, Line, MarkVerdict, Scale, Unit};
 use deployline_schemas::{UnixMillis, deploy::Kind};
 
 /// 2026-11-23T00:00:00Z.
@@ -107,7 +107,7 @@ pub fn regression(width: u32, height: u32) -> Chart {
         width,
         height,
         title: "checkout: errors up 6× since 14:02".to_owned(),
-        unit: Unit::Ratio,
+        left: Scale { unit: Unit::Ratio, ..Scale::default() },
         from: UnixMillis::from_secs(from_s),
         until: UnixMillis::from_secs(until_s),
         lines: vec![errors],
@@ -141,7 +141,7 @@ pub fn day(width: u32, height: u32, n_deploys: usize) -> Chart {
         width,
         height,
         title: "95th percentile of latency by service".to_owned(),
-        unit: Unit::Milliseconds,
+        left: Scale { unit: Unit::Milliseconds, ..Scale::default() },
         from: UnixMillis::from_secs(from_s),
         until: UnixMillis::from_secs(until_s),
         lines: names.iter().enumerate().map(line).collect(),

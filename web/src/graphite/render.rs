@@ -73,8 +73,8 @@ pub async fn render(app: App, headers: HeaderMap, query: Query) -> Result<Respon
     let now = (app.parts.clock)();
     let window = Window::parse(&query, now.as_secs())?;
     if let Format::Picture(picture) = format {
-        let graph = picture::graph(&query, targets, window)?;
-        return picture::answer(&app, graph, picture).await;
+        let drawn = picture::picture(&query, targets, window)?;
+        return picture::answer(&app, drawn, picture).await;
     }
     let max_points = match query.get("maxDataPoints").map(str::trim) {
         None => None,
