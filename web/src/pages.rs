@@ -14,7 +14,7 @@ use crate::{
     error::WebError,
     feedback, impact,
     library::{Library, blocking},
-    page::{self, DeployView, Drawing, Filter, HomeView, IncidentView, Tally},
+    page::{self, DeployView, Drawing, Filter, HomeView, IncidentView, SuspectRow, Tally},
     query::Query,
     response,
     verdict::Word,
@@ -166,10 +166,42 @@ fn deploy_view(library: &Library, settings: &Settings, id: &str) -> Result<Deplo
     if graphs.is_empty() {
         graphs = service_graphs(library, &deploy.service, from, until);
     }
+    let overlaid = overlaid(library, &deploy, &incidents);
     let impacts = impact::of(library, settings, &deploy, None, impact::MAX_SERIES_ON_PAGE)?;
     let mut rows = library.judged(vec![deploy])?;
     let row = rows.pop().ok_or_else(|| WebError::NotFound { what: "deploy", id: id.to_owned() })?;
-    Ok(DeployView { now, row, incidents, impacts, neighbours, graphs })
+    Ok(DeployView { now, row, incidents, impacts, neighbours, graphs, overlaid })
+}
+
+/// What came after a deploy over what came before: of the signals that its incidents moved, else of its service's. Nothing while
+/// nothing can have come.
+fn overlaid(library: &Library, deploy: &Deploy, incidents: &[(Incident, Vec<SuspectRow>)]) -> Vec<Drawing> {
+    if library.now <= deploy.exposed_at().plus(Duration::from_secs(60)) {
+        return Vec::new();
+    }
+    let about = format!("deploy={}&compare=before", links::encode(&deploy.id));
+    let moved = incidents.iter().flat_map(|(incident, _)| &incident.signals).take(N_SIGNALS);
+    let of_moved: Vec<Drawing> = moved
+        .map(|moved| Drawing {
+            title: format!("{} {}", moved.service, moved.signal),
+            url: match moved.per {
+                Some(_) => format!(
+                    "/graph.svg?signal={}&service={}&{about}",
+                    links::encode(&moved.signal),
+                    links::encode(&moved.service)
+                ),
+                None => format!("/graph.svg?target={}&{about}", links::encode(&moved.series)),
+            },
+        })
+        .collect();
+    if !of_moved.is_empty() {
+        return of_moved;
+    }
+    let drawing = |signal: String| Drawing {
+        url: format!("/graph.svg?signal={}&service={}&{about}", links::encode(&signal), links::encode(&deploy.service)),
+        title: format!("{} {signal}", deploy.service),
+    };
+    library.signals_of(&deploy.service, N_SIGNALS).into_iter().map(drawing).collect()
 }
 
 /// `/incidents/{id}`

@@ -26,6 +26,8 @@ pub struct DeployView {
     pub neighbours: Vec<DeployRow>,
     /// Its service's signals around it.
     pub graphs: Vec<Drawing>,
+    /// The same signals after it over before it.
+    pub overlaid: Vec<Drawing>,
 }
 
 /// The page.
@@ -51,7 +53,16 @@ pub fn deploy(view: &DeployView) -> Markup {
                 }
             }
             (impact::section(&view.impacts, view.now))
-            @for graph in &view.graphs { (drawing(graph)) }
+            @for graph in &view.graphs {
+                (drawing(graph))
+                p.meta { a href={ (graph.url) "&compare=last_week&width=1400&height=700" } { "With the same hour last week" } }
+            }
+            @if !view.overlaid.is_empty() {
+                section aria-labelledby="overlaid" {
+                    h2 #overlaid { "Before and after" }
+                    @for graph in &view.overlaid { (drawing(graph)) }
+                }
+            }
             @if !deploy.commits.is_empty() {
                 section {
                     h2 { "Commits" }
@@ -137,7 +148,8 @@ mod tests {
                 impacts: vec![],
             },
             neighbours: vec![],
-            graphs: vec![],
+            graphs: vec![Drawing { title: "t".to_owned(), url: "/graph.svg?target=a".to_owned() }],
+            overlaid: vec![Drawing { title: "t".to_owned(), url: "/graph.svg?compare=before".to_owned() }],
         };
         let html = super::deploy(&view).into_string();
         for part in [
@@ -147,6 +159,9 @@ mod tests {
             "began 5 s after it was live",
             "none of the deploys",
             "&lt;b&gt;totals",
+            "/graph.svg?target=a&amp;compare=last_week&amp;width=1400",
+            "Before and after",
+            "/graph.svg?compare=before&amp;width=760",
         ] {
             assert!(html.contains(part), "{part} in {html}");
         }
