@@ -391,24 +391,30 @@ pub struct Graph {
     /// What to draw; may be repeated.
     #[arg(required = true)]
     pub targets: Vec<String>,
-    /// Start of the window: -1h, RFC 3339 or Unix time.
-    #[arg(long, default_value = "-1h", allow_hyphen_values = true)]
-    pub from: String,
-    /// End of the window.
-    #[arg(long, default_value = "now", allow_hyphen_values = true)]
-    pub until: String,
+    /// Start of the window: -1h, RFC 3339 or Unix time; an hour ago where nobody says.
+    #[arg(long, allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// End of the window; now where nobody says.
+    #[arg(long, allow_hyphen_values = true)]
+    pub until: Option<String>,
     /// The file to write; its ending says PNG or SVG. Without one the terminal is drawn in.
     #[arg(short, long)]
     pub out: Option<PathBuf>,
     /// Characters across; as the terminal has.
     #[arg(long)]
     pub columns: Option<u16>,
-    /// Lines of the plot in the terminal.
+    /// Lines of the plot in the terminal, at most; fewer where the terminal has not as many for all of it.
     #[arg(long, default_value_t = 16)]
     pub rows: u16,
     /// Which deploys are drawn: auto, all, none or service:NAME.
     #[arg(long, default_value = "auto")]
     pub marks: String,
+    /// The same series at another time beneath: last_week, yesterday, or before (the deploy that --deploy names).
+    #[arg(long)]
+    pub compare: Option<String>,
+    /// The id of the deploy that it is about: half an hour around it where no window is asked for.
+    #[arg(long)]
+    pub deploy: Option<String>,
     /// The zone of the time axis, as in Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     pub tz: String,

@@ -17,9 +17,9 @@ const DEFAULT_COLUMNS: u16 = 100;
 /// Has the server draw, and shows the picture or writes it.
 pub fn run(args: &Graph) -> anyhow::Result<()> {
     let mut query: Vec<(&str, &str)> = args.targets.iter().map(|target| ("target", target.as_str())).collect();
+    let given = [("from", &args.from), ("until", &args.until), ("compare", &args.compare), ("deploy", &args.deploy)];
+    query.extend(given.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
     query.extend([
-        ("from", args.from.as_str()),
-        ("until", args.until.as_str()),
         ("deploys", args.marks.as_str()),
         ("tz", args.tz.as_str()),
         // A picture of a name with a slip in it would be an empty one.
@@ -47,10 +47,14 @@ fn file(args: &Graph, out: &Path, client: &Client, query: &[(&str, &str)]) -> an
 
 fn terminal(args: &Graph, client: &Client, query: &[(&str, &str)]) -> anyhow::Result<()> {
     let is_terminal = std::io::stdout().is_terminal();
-    let columns = args.columns.or_else(|| if is_terminal { width() } else { None }).unwrap_or(DEFAULT_COLUMNS);
+    let size = if is_terminal { size() } else { Size::default() };
+    let columns = args.columns.or(size.columns).unwrap_or(DEFAULT_COLUMNS);
     let (columns, rows) = (columns.to_string(), args.rows.to_string());
+    // The prompt that follows needs a line as well.
+    let lines = size.lines.map(|lines| lines.saturating_sub(1).to_string());
     let mut query = query.to_vec();
     query.extend([("columns", columns.as_str()), ("rows", &rows)]);
+    query.extend(lines.iter().map(|lines| ("lines", lines.as_str())));
     // https://no-color.org: set to anything but nothing.
     if is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) {
         query.push(("color", "true"));
@@ -63,11 +67,35 @@ fn terminal(args: &Graph, client: &Client, query: &[(&str, &str)]) -> anyhow::Re
     }
 }
 
-/// The width of the terminal in characters: what the shell says, else what `stty` does.
-fn width() -> Option<u16> {
-    let told = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    told.or_else(|| {
-        let size = Command::new("stty").arg("size").stdin(Stdio::inherit()).stderr(Stdio::null()).output().ok()?;
-        String::from_utf8(size.stdout).ok()?.split_whitespace().nth(1)?.parse().ok()
-    })
+/// The terminal's size in characters, as far as it is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Size {
+    lines: Option<u16>,
+    columns: Option<u16>,
+}
+
+/// The size of the terminal: what the shell says, else what `stty` does.
+fn size() -> Size {
+    let told = |name: &str| env::var(name).ok().and_then(|text| text.parse().ok());
+    let output = Command::new("stty").arg("size").stdin(Stdio::inherit()).stderr(Stdio::null()).output();
+    let measured = output.ok().map(|output| stty(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default();
+    Size { lines: told("LINES").or(measured.lines), columns: told("COLUMNS").or(measured.columns) }
+}
+
+/// What `stty size` prints: lines, then columns. A terminal that does not know its size says 0.
+fn stty(text: &str) -> Size {
+    let mut numbers = text.split_whitespace().map(|word| word.parse().ok().filter(|n| *n > 0));
+    Size { lines: numbers.next().flatten(), columns: numbers.next().flatten() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_tells_its_lines_and_columns() {
+        assert_eq!(stty("24 80\n"), Size { lines: Some(24), columns: Some(80) });
+        assert_eq!(stty("0 0"), Size::default());
+        assert_eq!(stty(""), Size::default());
+    }
 }
