@@ -228,6 +228,7 @@ mod tests {
             "https://git.example/shop/compare/3f2a771...9bc1f2e",
             "/?service=%22%3E%3Cscript%3E&amp;cursor=a%20b",
             "theme=dark",
+            "width=400&amp;height=280&amp;theme=dark",
         ] {
             assert!(html.contains(part), "{part} in {html}");
         }

@@ -167,6 +167,9 @@ pub fn drawing(drawing: &Drawing) -> Markup {
             figcaption { (drawing.title) }
             a href=(sized("light", 1400, 700)) {
                 picture {
+                    // A wide picture in a narrow column could not be read.
+                    source media="(max-width: 640px) and (prefers-color-scheme: dark)" srcset=(sized("dark", 400, 280)) width="400" height="280";
+                    source media="(max-width: 640px)" srcset=(sized("light", 400, 280)) width="400" height="280";
                     source media="(prefers-color-scheme: dark)" srcset=(sized("dark", 760, 280));
                     img src=(sized("light", 760, 280)) width="760" height="280" loading="lazy"
                         alt={ "Graph of " (drawing.title) ", every deploy in the window a line" };
