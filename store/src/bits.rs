@@ -4,34 +4,38 @@
 #[derive(Default)]
 pub(crate) struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits still free in the last byte, 0..=7.
-    free: u32,
+    /// Bits that fill no byte yet, the last `n_waiting` of these.
+    waiting: u64,
+    n_waiting: u32,
 }
+
+/// Widest number that goes through a 64-bit window beside the up to 7 bits of a begun byte.
+const WINDOW_BITS: u32 = 56;
 
 impl BitWriter {
     /// Continues after whole bytes.
     pub fn after(bytes: Vec<u8>) -> Self {
-        Self { bytes, free: 0 }
+        Self { bytes, waiting: 0, n_waiting: 0 }
     }
 
     /// Writes the `width` low bits of `value`.
     pub fn write(&mut self, value: u64, width: u32) {
-        let mut left = width;
-        while left > 0 {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            let taken = left.min(self.free);
-            let chunk = (value >> (left - taken)) as u8 & (0xff >> (8 - taken)) as u8;
-            let last = self.bytes.last_mut().expect("a byte was just ensured");
-            *last |= chunk << (self.free - taken);
-            self.free -= taken;
-            left -= taken;
+        if width > WINDOW_BITS {
+            self.write(value >> WINDOW_BITS, width - WINDOW_BITS);
+            return self.write(value, WINDOW_BITS);
+        }
+        self.waiting = self.waiting << width | value & ((1 << width) - 1);
+        self.n_waiting += width;
+        while self.n_waiting >= 8 {
+            self.n_waiting -= 8;
+            self.bytes.push((self.waiting >> self.n_waiting) as u8);
         }
     }
 
-    pub fn finish(self) -> Vec<u8> {
+    pub fn finish(mut self) -> Vec<u8> {
+        if self.n_waiting > 0 {
+            self.bytes.push((self.waiting << (8 - self.n_waiting)) as u8);
+        }
         self.bytes
     }
 }
@@ -47,7 +51,21 @@ impl<'a> BitReader<'a> {
         Self { bytes, at: 0 }
     }
 
+    #[inline]
     pub fn read(&mut self, width: u32) -> Option<u64> {
+        let window = self.bytes.get(self.at / 8..).and_then(<[u8]>::first_chunk);
+        match window {
+            Some(window) if (1..=WINDOW_BITS).contains(&width) => {
+                let window = u64::from_be_bytes(*window) << (self.at % 8);
+                self.at += width as usize;
+                Some(window >> (64 - width))
+            }
+            _ => self.read_slowly(width),
+        }
+    }
+
+    /// Byte by byte: what is wider than the window, and the last bytes.
+    fn read_slowly(&mut self, width: u32) -> Option<u64> {
         let mut value = 0u64;
         let mut left = width;
         while left > 0 {
@@ -55,7 +73,7 @@ impl<'a> BitReader<'a> {
             let free = 8 - (self.at % 8) as u32;
             let taken = left.min(free);
             let chunk = (byte >> (free - taken)) & (0xff >> (8 - taken)) as u8;
-            value = if taken == 64 { u64::from(chunk) } else { value << taken | u64::from(chunk) };
+            value = value << taken | u64::from(chunk);
             self.at += taken as usize;
             left -= taken;
         }
@@ -107,6 +125,8 @@ pub(crate) fn width_of(value: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -120,6 +140,24 @@ mod tests {
             assert_eq!(reader.read(width), Some(value), "{width} bits");
         }
         assert_eq!(reader.read(8), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn reading_by_windows_agrees_with_reading_byte_by_byte(
+            numbers in prop::collection::vec((any::<u64>(), 0u32..=64), 0..200)
+        ) {
+            let mut writer = BitWriter::default();
+            numbers.iter().for_each(|(value, width)| writer.write(*value, *width));
+            let bytes = writer.finish();
+            let (mut fast, mut slow) = (BitReader::new(&bytes), BitReader::new(&bytes));
+            for (value, width) in numbers {
+                let expected = value & mask(width);
+                prop_assert_eq!((fast.read(width), slow.read_slowly(width)), (Some(expected), Some(expected)));
+            }
+            prop_assert_eq!(fast.rest(), slow.rest());
+        }
     }
 
     fn mask(width: u32) -> u64 {

@@ -4,24 +4,30 @@
 //! `pages.idx` (which bytes are whose) and `meta.json`. It is written under another name and renamed, so that a block is
 //! there whole or not at all, and it never changes afterwards.
 
+mod cache;
 mod entries;
+mod index;
 mod meta;
 mod page;
-mod records;
 mod table;
 mod writer;
 
 use std::{
     fs::{self, File},
+    ops::Range,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
+pub(crate) use cache::Cache;
+use cache::{BlockKey, Opened};
 pub(crate) use entries::Entry;
+use index::{Directory, Listed, Record};
 use meta::FORMAT;
 pub(crate) use meta::{Meta, Shelf};
-use page::Values;
-use records::{Record, Records};
+pub(crate) use page::Values;
+pub(crate) use table::Table;
 pub(crate) use writer::BlockWriter;
 
 use crate::{
@@ -32,7 +38,7 @@ use crate::{
 };
 
 /// The columns of a block of datapoints, after `series`.
-const POINT_COLUMNS: &str = "REQUIRED INT64 timestamp; REQUIRED DOUBLE value;";
+pub(crate) const POINT_COLUMNS: &str = "REQUIRED INT64 timestamp; REQUIRED DOUBLE value;";
 /// The columns of a block of buckets, after `series`.
 const BUCKET_COLUMNS: &str = "REQUIRED INT64 timestamp; REQUIRED INT64 count; REQUIRED DOUBLE sum; REQUIRED DOUBLE min; \
                               REQUIRED DOUBLE max; REQUIRED DOUBLE last; REQUIRED INT64 last_timestamp;";
@@ -44,8 +50,6 @@ const BUCKET_FLOATS: &[bool] = &[false, false, true, true, true, true, false];
 pub(crate) struct Block {
     pub meta: Meta,
     dir: PathBuf,
-    /// Whether `pages.idx` holds what was written, once that is known.
-    checked: OnceLock<()>,
     /// The head that it was written from, while memory allows: around a deploy people read the last hours.
     memory: Mutex<Option<Arc<Head>>>,
 }
@@ -77,7 +81,7 @@ impl Block {
                 return Err(corrupt(format!("{name} has {length} bytes, {expected} were written")));
             }
         }
-        Ok(Self { meta, dir: dir.to_owned(), checked: OnceLock::new(), memory: Mutex::default() })
+        Ok(Self { meta, dir: dir.to_owned(), memory: Mutex::default() })
     }
 
     pub fn dir(&self) -> &Path {
@@ -91,96 +95,175 @@ impl Block {
     }
 
     /// Adds the datapoints of one series in `[from_s, until_s)`, in order of arrival rather than of time.
-    pub fn read(&self, series: SeriesId, from_s: i64, until_s: i64, columns: &mut Columns) -> Result<(), StoreError> {
+    pub fn read(
+        &self,
+        cache: &Cache,
+        series: SeriesId,
+        from_s: i64,
+        until_s: i64,
+        columns: &mut Columns,
+    ) -> Result<(), StoreError> {
         if let Some(head) = self.memory() {
             // That head may hold other days too, which are other blocks.
             let (first, end) = (self.meta.first_timestamp, self.meta.last_timestamp.saturating_add(1));
             head.read(series, from_s.max(first), until_s.min(end), columns);
             return Ok(());
         }
-        let Some(record) = self.records()?.find(series).context("read", &self.dir)? else { return Ok(()) };
-        columns.extend_within(&self.points(&record)?, from_s, until_s);
+        let opened = self.opened(cache)?;
+        let Some(listed) = opened.directory.find(series) else { return Ok(()) };
+        let records = self.records(cache, &opened, listed)?;
+        let wanted = within(&records, from_s, until_s);
+        let number = |index: usize| listed.first_record + index as u32;
+        let kept: Option<Vec<_>> = wanted.clone().map(|index| cache.page(self.key(), number(index))).collect();
+        let pages = match kept {
+            Some(pages) => pages,
+            None => {
+                let read = self.points(&opened.points, &records[wanted.clone()])?;
+                let pages: Vec<_> = read.into_iter().map(Arc::new).collect();
+                wanted.zip(&pages).for_each(|(index, page)| cache.keep_page(self.key(), number(index), page));
+                pages
+            }
+        };
+        pages.iter().for_each(|page| columns.extend_within(page, from_s, until_s));
         Ok(())
     }
 
     /// Adds the buckets of one series that begin in `[from_s, until_s)`.
     pub fn read_buckets(
         &self,
+        cache: &Cache,
         series: SeriesId,
         from_s: i64,
         until_s: i64,
         buckets: &mut Vec<Bucket>,
     ) -> Result<(), StoreError> {
-        let Some(record) = self.records()?.find(series).context("read", &self.dir)? else { return Ok(()) };
-        let all = self.buckets(&record)?;
+        let opened = self.opened(cache)?;
+        let Some(listed) = opened.directory.find(series) else { return Ok(()) };
+        let records = self.records(cache, &opened, listed)?;
+        let all = self.buckets(&opened.points, &records[within(&records, from_s, until_s)])?;
         buckets.extend(all.into_iter().filter(|bucket| (from_s..until_s).contains(&bucket.timestamp_s)));
         Ok(())
     }
 
-    /// All datapoints of the series that a record speaks of.
-    fn points(&self, record: &Record) -> Result<Columns, StoreError> {
-        match <[Values; 2]>::try_from(self.columns(record, POINT_FLOATS)?) {
-            Ok([Values::Ints(timestamps), Values::Floats(values)]) => Ok(Columns { timestamps, values }),
+    /// The datapoints of neighbouring records, each apart.
+    fn points(&self, file: &File, records: &[Record]) -> Result<Vec<Columns>, StoreError> {
+        let timestamps = self.timestamps(file, records)?;
+        let values = self.column(file, records, 1, POINT_FLOATS[1])?;
+        let columns = |page: (Values, Values)| match page {
+            (Values::Ints(timestamps), Values::Floats(values)) => Ok(Columns { timestamps, values }),
             _ => Err(self.corrupt("holds other columns than it says")),
-        }
+        };
+        timestamps.into_iter().zip(values).map(columns).collect()
     }
 
-    /// All buckets of the series that a record speaks of.
-    fn buckets(&self, record: &Record) -> Result<Vec<Bucket>, StoreError> {
-        let columns = self.columns(record, BUCKET_FLOATS)?;
-        let int = |column: usize, row: usize| match &columns[column] {
+    /// The buckets of neighbouring records.
+    fn buckets(&self, file: &File, records: &[Record]) -> Result<Vec<Bucket>, StoreError> {
+        let column = |(column, is_float): (usize, &bool)| match column {
+            0 => self.timestamps(file, records),
+            _ => self.column(file, records, column, *is_float),
+        };
+        let columns = BUCKET_FLOATS.iter().enumerate().map(column).collect::<Result<Vec<_>, _>>()?;
+        let int = |column: usize, page: usize, row: usize| match &columns[column][page] {
             Values::Ints(values) => values[row],
             Values::Floats(_) => 0,
         };
-        let float = |column: usize, row: usize| match &columns[column] {
+        let float = |column: usize, page: usize, row: usize| match &columns[column][page] {
             Values::Floats(values) => values[row],
             Values::Ints(_) => 0.0,
         };
-        let bucket = |row: usize| Bucket {
-            timestamp_s: int(0, row),
-            count: int(1, row) as u64,
-            sum: float(2, row),
-            min: float(3, row),
-            max: float(4, row),
-            last: float(5, row),
-            last_at_s: int(6, row),
+        let bucket = |(page, row): (usize, usize)| Bucket {
+            timestamp_s: int(0, page, row),
+            count: int(1, page, row) as u64,
+            sum: float(2, page, row),
+            min: float(3, page, row),
+            max: float(4, page, row),
+            last: float(5, page, row),
+            last_at_s: int(6, page, row),
         };
-        Ok((0..record.n_rows as usize).map(bucket).collect())
+        let rows = |(page, record): (usize, &Record)| (0..record.n_rows as usize).map(move |row| (page, row));
+        Ok(records.iter().enumerate().flat_map(rows).map(bucket).collect())
     }
 
-    fn columns(&self, record: &Record, is_float: &[bool]) -> Result<Vec<Values>, StoreError> {
-        // Opened anew each time: a store of many blocks would run out of descriptors.
-        let path = self.dir.join("points.parquet");
-        let file = File::open(&path).context("open", &path)?;
-        let n_rows = record.n_rows as usize;
-        let column = |(place, is_float): (&records::Place, &bool)| {
-            let page = place.read(&file).context("read", &path)?;
-            let page = page.ok_or_else(|| self.corrupt("a page has another checksum"))?;
-            let values = match is_float {
-                true => page::read_floats(&page, n_rows, place.is_split).map(Values::Floats),
-                false => page::read_ints(&page, n_rows).map(Values::Ints),
-            };
-            values.ok_or_else(|| self.corrupt("a page cannot be decoded"))
+    /// The first column of neighbouring records, which is read only where the records do not tell it.
+    fn timestamps(&self, file: &File, records: &[Record]) -> Result<Vec<Values>, StoreError> {
+        let told = records.iter().map(|record| record.timestamps().map(|told| Values::Ints(told.collect())));
+        match told.collect() {
+            Some(told) => Ok(told),
+            None => self.column(file, records, 0, false),
+        }
+    }
+
+    /// One column of neighbouring records, a page each, with one read of the file: only headers lie between them.
+    fn column(
+        &self,
+        file: &File,
+        records: &[Record],
+        column: usize,
+        is_float: bool,
+    ) -> Result<Vec<Values>, StoreError> {
+        let place = |record: &Record| record.places.get(column).copied();
+        let ends = (records.first().and_then(place), records.last().and_then(place));
+        let (Some(first), Some(last)) = ends else { return Ok(Vec::new()) };
+        let n_bytes = last.end().checked_sub(first.at).filter(|n_bytes| *n_bytes <= self.meta.points_bytes);
+        let mut bytes = vec![0; n_bytes.ok_or_else(|| self.corrupt("pages are out of order"))? as usize];
+        file.read_exact_at(&mut bytes, first.at).context("read", &self.dir.join("points.parquet"))?;
+        let page = |record: &Record| {
+            let place = place(record)?;
+            let start = usize::try_from(place.at.checked_sub(first.at)?).ok()?;
+            let page = bytes.get(start..)?.get(..place.n_bytes as usize)?;
+            let n_rows = record.n_rows as usize;
+            if crc32fast::hash(page) != place.checksum {
+                return None;
+            }
+            match is_float {
+                true => page::read_floats(page, n_rows, place.is_split).map(Values::Floats),
+                false => page::read_ints(page, n_rows).map(Values::Ints),
+            }
         };
-        record.places.iter().zip(is_float).map(column).collect()
+        let page = |record| page(record).ok_or_else(|| self.corrupt("a page is not as it was written"));
+        records.iter().map(page).collect()
+    }
+
+    fn key(&self) -> BlockKey {
+        (self.meta.sequence, self.meta.generation)
+    }
+
+    fn opened(&self, cache: &Cache) -> Result<Arc<Opened>, StoreError> {
+        if let Some(opened) = cache.opened(self.key()) {
+            return Ok(opened);
+        }
+        let opened = Arc::new(self.open_files()?);
+        cache.keep_opened(self.key(), &opened);
+        Ok(opened)
+    }
+
+    fn open_files(&self) -> Result<Opened, StoreError> {
+        let path = self.dir.join("pages.idx");
+        let index = File::open(&path).context("open", &path)?;
+        let n_columns = if self.meta.shelf.archive == 0 { POINT_FLOATS.len() } else { BUCKET_FLOATS.len() };
+        let directory = Directory::read(&index, self.meta.n_series as usize, n_columns, self.meta.pages_checksum);
+        let directory = directory.context("read", &path)?;
+        let directory = directory.ok_or_else(|| self.corrupt("pages.idx has another checksum"))?;
+        let path = self.dir.join("points.parquet");
+        Ok(Opened { directory, index, points: File::open(&path).context("open", &path)? })
+    }
+
+    fn records(&self, cache: &Cache, opened: &Opened, listed: &Listed) -> Result<Arc<[Record]>, StoreError> {
+        if let Some(records) = cache.records(self.key(), listed.id) {
+            return Ok(records);
+        }
+        let records = self.read_records(opened, listed)?.into();
+        cache.keep_records(self.key(), listed.id, &records);
+        Ok(records)
+    }
+
+    fn read_records(&self, opened: &Opened, listed: &Listed) -> Result<Vec<Record>, StoreError> {
+        let records = opened.directory.records(&opened.index, listed).context("read", &self.dir)?;
+        records.ok_or_else(|| self.corrupt("a series' records in pages.idx have another checksum"))
     }
 
     fn corrupt(&self, reason: &str) -> StoreError {
         StoreError::Corrupt { path: self.dir.clone(), reason: reason.to_owned() }
-    }
-
-    fn records(&self) -> Result<Records, StoreError> {
-        let path = self.dir.join("pages.idx");
-        let file = File::open(&path).context("open", &path)?;
-        if self.checked.get().is_none() {
-            let bytes = fs::read(&path).context("read", &path)?;
-            if crc32fast::hash(&bytes) != self.meta.pages_checksum {
-                return Err(self.corrupt("pages.idx has another checksum"));
-            }
-            self.checked.get_or_init(|| ());
-        }
-        let n_columns = if self.meta.shelf.archive == 0 { POINT_FLOATS.len() } else { BUCKET_FLOATS.len() };
-        Ok(Records { file, n_records: self.meta.n_series as usize, n_columns })
     }
 
     /// The series of this block in the order of their rows, which is that of their names.
@@ -190,14 +273,12 @@ impl Block {
 
     /// The numbers of its series.
     pub fn series(&self) -> Result<Vec<SeriesId>, StoreError> {
-        let records = self.records()?.all().context("read", &self.dir)?;
-        Ok(records.into_iter().map(|record| record.id).collect())
+        Ok(self.open_files()?.directory.series.into_iter().map(|listed| listed.id).collect())
     }
 
-    /// Reads its series one after the other, in order of their names.
+    /// Reads its series one after the other, in order of their names. What is read is kept in no cache.
     pub fn scan(&self) -> Result<Scan<'_>, StoreError> {
-        let records = self.records()?.all().context("read", &self.dir)?;
-        Ok(Scan { block: self, records, entries: self.entries()?, at: 0 })
+        Ok(Scan { block: self, opened: self.open_files()?, entries: self.entries()?, at: 0 })
     }
 
     /// Keeps the head that the block was written from for reading, or gives it back.
@@ -210,8 +291,9 @@ impl Block {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Removes the block's files. A reader that has one open finishes; one that comes later gets "not found".
-    pub fn remove(&self) -> Result<(), StoreError> {
+    /// Removes the block's files. A reader that has them open finishes; one that comes later gets "not found".
+    pub fn remove(&self, cache: &Cache) -> Result<(), StoreError> {
+        cache.close(self.key());
         remove_dir(&self.dir)
     }
 }
@@ -225,7 +307,7 @@ pub(crate) enum Rows {
 /// A walk over a block, from its first series to its last.
 pub(crate) struct Scan<'b> {
     block: &'b Block,
-    records: Vec<Record>,
+    opened: Opened,
     entries: Vec<Entry>,
     at: usize,
 }
@@ -238,18 +320,32 @@ impl Scan<'_> {
 
     /// Reads the series that comes next, and steps on.
     pub fn take(&mut self) -> Result<Rows, StoreError> {
-        let record = self.entry().and_then(|entry| {
-            let index = self.records.binary_search_by_key(&entry.id, |record| record.id).ok()?;
-            Some(&self.records[index])
-        });
-        let record = record.ok_or_else(|| self.block.corrupt("pages.idx lacks a series"))?;
-        let rows = match self.block.meta.shelf.archive {
-            0 => Rows::Points(self.block.points(record)?),
-            _ => Rows::Buckets(self.block.buckets(record)?),
+        let block = self.block;
+        let listed = self.entry().and_then(|entry| self.opened.directory.find(entry.id));
+        let listed = listed.ok_or_else(|| block.corrupt("pages.idx lacks a series"))?;
+        let records = block.read_records(&self.opened, listed)?;
+        let rows = match block.meta.shelf.archive {
+            0 => {
+                let mut columns = Columns::default();
+                for mut page in block.points(&self.opened.points, &records)? {
+                    columns.timestamps.append(&mut page.timestamps);
+                    columns.values.append(&mut page.values);
+                }
+                Rows::Points(columns)
+            }
+            _ => Rows::Buckets(block.buckets(&self.opened.points, &records)?),
         };
         self.at += 1;
         Ok(rows)
     }
+}
+
+/// The records that may hold rows of `[from_s, until_s)`.
+fn within(records: &[Record], from_s: i64, until_s: i64) -> Range<usize> {
+    let end = records.partition_point(|record| record.first_s < until_s);
+    // The one before the first that begins later may reach into it.
+    let start = records.partition_point(|record| record.first_s <= from_s).saturating_sub(1);
+    start.min(end)..end
 }
 
 /// Renames a folder out of the way before removing it, so that a crash in between leaves no half block.

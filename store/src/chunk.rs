@@ -15,7 +15,7 @@ pub(crate) const CHUNK_POINTS: usize = 120;
 
 /// Integers up to here survive the way through `f64`.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
-const POWERS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+pub(crate) const POWERS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
 
 /// Values as packed integers, or as XORs.
 const DECIMAL: u8 = 0;
@@ -53,15 +53,21 @@ impl Chunk {
         if self.last_s < from_s || self.first_s >= until_s {
             return;
         }
-        let mut all = Columns::default();
         // Chunks live in memory only and are written by `seal`, so they decode.
-        self.decode(&mut all).expect("a chunk decodes to what was sealed");
+        const DECODES: &str = "a chunk decodes to what was sealed";
+        if from_s <= self.first_s && self.last_s < until_s {
+            return self.decode(columns).expect(DECODES);
+        }
+        let mut all = Columns::default();
+        self.decode(&mut all).expect(DECODES);
         columns.extend_within(&all, from_s, until_s);
     }
 
     fn decode(&self, columns: &mut Columns) -> Option<()> {
         let mut bytes = &self.bytes[..];
         let n_points = usize::try_from(read_varint(&mut bytes)?).ok()?;
+        columns.timestamps.reserve(n_points);
+        columns.values.reserve(n_points);
         let rest = read_timestamps(bytes, self.first_s, n_points, &mut columns.timestamps)?;
         read_values(rest, n_points, &mut columns.values)
     }
@@ -84,6 +90,10 @@ fn read_timestamps<'a>(mut bytes: &'a [u8], first_s: i64, n_points: usize, into:
     let mut reader = BitReader::new(rest);
     let mut at = first_s;
     into.push(at);
+    if *width == 0 {
+        into.extend((1..n_points as i64).map(|step| first_s.wrapping_add((shortest as i64).wrapping_mul(step))));
+        return Some(rest);
+    }
     for _ in 1..n_points {
         at = at.wrapping_add(shortest.wrapping_add(reader.read(u32::from(*width))?) as i64);
         into.push(at);

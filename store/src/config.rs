@@ -19,7 +19,7 @@ pub struct StoreConfig {
     pub window: Duration,
     /// Bytes of datapoints in memory. A quarter of it makes the head move to a block early, half of it makes senders
     /// wait until it has, and the other half keeps the newest blocks readable without a file. While a head is being
-    /// written there may be half as much again.
+    /// written there may be half as much again. Beside it an eighth as much is what reads of blocks keep for the next.
     pub memory_bytes: usize,
     /// Most bytes of log before the head moves to a block early; bounds the time that a start takes.
     pub wal_bytes: u64,

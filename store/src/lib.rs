@@ -36,6 +36,8 @@ mod head;
 
 mod wal;
 
+mod recent;
+
 mod block;
 
 pub mod store;

@@ -20,7 +20,7 @@ pub use maintain::Maintained;
 use tracing::{info, warn};
 
 use crate::{
-    block::Block,
+    block::{self, Block, Cache},
     config::StoreConfig,
     error::{IoContext, StoreError},
     head::{DAY_S, Head},
@@ -52,6 +52,8 @@ struct Shared {
     wal: Wal,
     heads: RwLock<Heads>,
     blocks: RwLock<Arc<Vec<Arc<Block>>>>,
+    /// What reads of blocks keep for the next.
+    cache: Cache,
     /// Held while blocks are written, merged or removed.
     maintenance: Mutex<maintain::Progress>,
     /// Shared by appends under way, taken alone to forget names: no datapoint outlives its name.
@@ -167,6 +169,7 @@ impl Store {
                 wal,
                 heads: RwLock::new(Heads { active: head, frozen: None }),
                 blocks: RwLock::new(Arc::new(blocks)),
+                cache: Cache::new(config.memory_bytes / 8),
                 maintenance: Mutex::new(progress),
                 appending: RwLock::default(),
                 counters,
@@ -432,7 +435,7 @@ fn open_blocks(layout: &Layout) -> Result<(Vec<Arc<Block>>, usize), StoreError> 
     }
     let replaced: Vec<String> = blocks.iter().flat_map(|block| block.meta.replaces.clone()).collect();
     for block in blocks.iter().filter(|block| replaced.contains(&block.meta.name())) {
-        block.remove()?;
+        block::remove_dir(block.dir())?;
     }
     blocks.retain(|block| !replaced.contains(&block.meta.name()));
     blocks.sort_by_key(|block| block.meta.sequence);

@@ -1,10 +1,10 @@
 //! Names by their dotted parts, so that a glob visits only what it can match.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     glob::Glob,
-    level::{Entry, LEAF, Level},
+    level::Level,
     parts::{PartId, Parts},
     point::SeriesId,
 };
@@ -28,16 +28,37 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Default)]
 struct Branch {
-    /// The first `n_sorted` in order of their texts, the rest as they came.
-    children: Vec<Child>,
+    /// The first `n_sorted` in order of their texts, the rest as they came. Shared with the answers that list them, for
+    /// as long as these live.
+    children: Arc<Vec<Child>>,
     n_sorted: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Child {
-    part: PartId,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Child {
+    pub part: PartId,
     series: u32,
     branch: BranchId,
+}
+
+impl Child {
+    /// Whether more parts follow.
+    pub fn is_branch(&self) -> bool {
+        self.branch != NONE
+    }
+
+    /// Whether a name ends here.
+    pub fn is_series(&self) -> bool {
+        self.series != NONE
+    }
+
+    /// One of no tree, which is either.
+    pub fn of(part: PartId, is_series: bool) -> Self {
+        match is_series {
+            true => Self { part, series: 0, branch: NONE },
+            false => Self { part, series: NONE, branch: ROOT },
+        }
+    }
 }
 
 /// Children up to which a new one is put in its place at once, which moves half of them. A wider branch keeps some at the
@@ -88,7 +109,7 @@ impl Trie {
         while let Some(part) = parts.next() {
             let index = self.ensure(branch, part);
             if parts.peek().is_none() {
-                self.branches[branch as usize].children[index].series = id.0;
+                self.child(branch, index).series = id.0;
                 return;
             }
             let below = self.branches[branch as usize].children[index].branch;
@@ -103,8 +124,13 @@ impl Trie {
             // A branch holds a name of its own, and there are fewer than 2^32 of those.
             (self.branches.len() - 1) as BranchId
         });
-        self.branches[parent as usize].children[index].branch = id;
+        self.child(parent, index).branch = id;
         id
+    }
+
+    /// A child, to be changed.
+    fn child(&mut self, branch: BranchId, index: usize) -> &mut Child {
+        &mut Arc::make_mut(&mut self.branches[branch as usize].children)[index]
     }
 
     /// Where the child stands that is called `part`, made if missing.
@@ -115,7 +141,7 @@ impl Trie {
         }
         let child = Child { part: self.parts.take(part), series: NONE, branch: NONE };
         let Branch { children, n_sorted } = &mut self.branches[branch as usize];
-        let parts = &self.parts;
+        let (parts, children) = (&self.parts, Arc::make_mut(children));
         if *n_sorted == children.len() && children.len() < NARROW {
             let index = children.partition_point(|other| **parts.text(other.part) < *part);
             children.insert(index, child);
@@ -154,11 +180,12 @@ impl Trie {
         let Some(&(branch, index)) = path.last().filter(|_| path.len() == name.splitn(MAX_PARTS, '.').count()) else {
             return;
         };
-        self.branches[branch as usize].children[index].series = NONE;
+        self.child(branch, index).series = NONE;
         // What holds nothing any more goes, from the name up.
         let mut is_bare = false;
         for (branch, index) in path.into_iter().rev() {
             let Branch { children, n_sorted } = &mut self.branches[branch as usize];
+            let children = Arc::make_mut(children);
             if is_bare {
                 self.free.push(std::mem::replace(&mut children[index].branch, NONE));
             }
@@ -179,8 +206,8 @@ impl Trie {
 
     /// Calls `each` with every series that the pattern matches, in order of names.
     pub fn matching(&self, pattern: &str, mut each: impl FnMut(SeriesId)) {
-        self.visit(ROOT, &globs_of(pattern), &mut |_, children| {
-            let series = children.iter().filter(|child| child.series != NONE);
+        self.visit(ROOT, &globs_of(pattern), &mut |_, selected| {
+            let series = selected.children().iter().filter(|child| child.is_series());
             series.for_each(|child| each(SeriesId(child.series)));
         });
     }
@@ -188,31 +215,15 @@ impl Trie {
     /// The nodes at the depth of the pattern: each leaf, and each branch.
     pub fn find(&self, pattern: &str) -> Level {
         let globs = globs_of(pattern);
-        let mut level = Level::default();
-        // Which place in the level's own list of parts each part got.
-        let mut places = vec![NONE; self.parts.bound()];
-        self.visit(ROOT, &globs, &mut |path, children| {
-            level.parents.push(path.join(".").into());
-            let parent = (level.parents.len() - 1) as u32;
-            for child in children {
-                let place = &mut places[child.part as usize];
-                if *place == NONE {
-                    *place = level.parts.len() as u32;
-                    level.parts.push(self.parts.text(child.part).clone());
-                }
-                if child.branch != NONE {
-                    level.entries.push(Entry { parent, part: *place });
-                }
-                if child.series != NONE {
-                    level.entries.push(Entry { parent, part: *place | LEAF });
-                }
-            }
+        let mut level = Level::with_parts_below(self.parts.bound());
+        self.visit(ROOT, &globs, &mut |path, selected| {
+            level.push(path.join(".").into(), selected.share(), &self.parts);
         });
         level
     }
 
     /// Hands over what the last glob selects below each branch that the others lead to, with the path to that branch.
-    fn visit<'t>(&'t self, branch: BranchId, globs: &[Glob], each: &mut impl FnMut(&[&'t str], &[Child])) {
+    fn visit<'t>(&'t self, branch: BranchId, globs: &[Glob], each: &mut impl FnMut(&[&'t str], Selected<'t>)) {
         self.descend(branch, globs, &mut Vec::new(), each);
     }
 
@@ -221,17 +232,17 @@ impl Trie {
         branch: BranchId,
         globs: &[Glob],
         path: &mut Vec<&'t str>,
-        each: &mut impl FnMut(&[&'t str], &[Child]),
+        each: &mut impl FnMut(&[&'t str], Selected<'t>),
     ) {
         let Some((glob, rest)) = globs.split_first() else { return };
         let selected = self.select(branch, glob);
         if rest.is_empty() {
-            if !selected.is_empty() {
-                each(path, &selected);
+            if !selected.children().is_empty() {
+                each(path, selected);
             }
             return;
         }
-        for child in selected.iter().filter(|child| child.branch != NONE) {
+        for child in selected.children().iter().filter(|child| child.is_branch()) {
             path.push(self.parts.text(child.part));
             self.descend(child.branch, rest, path, each);
             path.pop();
@@ -239,24 +250,50 @@ impl Trie {
     }
 
     /// The children that a glob matches, in order. A literal costs one look-up, a literal start only the range behind it.
-    fn select(&self, branch: BranchId, glob: &Glob) -> Cow<'_, [Child]> {
+    fn select(&self, branch: BranchId, glob: &Glob) -> Selected<'_> {
         let Branch { children, n_sorted } = &self.branches[branch as usize];
         let text = |child: &Child| &**self.parts.text(child.part);
         if let Some(part) = glob.literal() {
             let index = self.parts.lookup(part).and_then(|id| self.position(branch, part, id));
-            return index.map_or_else(Cow::default, |index| Cow::Borrowed(&children[index..=index]));
+            return Selected::Some(index.map_or(Cow::default(), |index| Cow::Borrowed(&children[index..=index])));
         }
-        let mut sorted = Cow::Borrowed(&children[..]);
+        let mut sorted = Selected::All(children);
         if *n_sorted < children.len() {
-            sorted.to_mut().sort_by_key(text);
+            let mut children = children.to_vec();
+            children.sort_by_key(text);
+            sorted = Selected::Some(Cow::Owned(children));
         }
         if glob.is_any() {
             return sorted;
         }
+        let sorted = sorted.children();
         let prefix = glob.prefix();
         let start = sorted.partition_point(|child| text(child) < prefix);
         let within = sorted[start..].iter().take_while(|child| text(child).starts_with(prefix));
-        Cow::Owned(within.filter(|child| glob.matches(text(child))).copied().collect())
+        Selected::Some(within.filter(|child| glob.matches(text(child))).copied().collect())
+    }
+}
+
+/// Children of one branch.
+enum Selected<'t> {
+    All(&'t Arc<Vec<Child>>),
+    Some(Cow<'t, [Child]>),
+}
+
+impl Selected<'_> {
+    fn children(&self) -> &[Child] {
+        match self {
+            Self::All(children) => children,
+            Self::Some(children) => children,
+        }
+    }
+
+    /// The children for as long as somebody wants them: all of a branch without a copy.
+    fn share(self) -> Arc<Vec<Child>> {
+        match self {
+            Self::All(children) => Arc::clone(children),
+            Self::Some(children) => Arc::new(children.into_owned()),
+        }
     }
 }
 
@@ -325,6 +362,17 @@ mod tests {
         trie.insert("x.y", SeriesId(0));
         assert_eq!(found(&trie, "*.*"), "x.y");
         assert_eq!((trie.branches.len(), trie.parts.bound()), (3, 4), "what was given back is used again");
+    }
+
+    #[test]
+    fn an_answer_stays_as_it_was_while_the_tree_changes() {
+        let mut trie = trie(&["a.b", "a.c", "a.d.e"]);
+        let before = trie.find("a.*");
+        trie.insert("a.aa", SeriesId(3));
+        trie.remove("a.c");
+        trie.insert("a.b.x", SeriesId(4));
+        assert_eq!(before.iter().map(|node| node.path()).collect::<Vec<_>>(), ["a.b", "a.c", "a.d"]);
+        assert_eq!(found(&trie, "a.*"), "a.aa a.b. a.b a.d.");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{head::DAY_S, retention::Keep};
 
 /// The version of the layout that this code writes and reads.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// Rows that a series should have in a block at least, where its resolution is coarse: a block then spans several days.
 const LEAST_ROWS: i64 = 1024;
@@ -31,7 +31,7 @@ pub(crate) struct Meta {
     pub points_bytes: u64,
     pub series_bytes: u64,
     pub pages_bytes: u64,
-    /// CRC-32 of `pages.idx`.
+    /// CRC-32 of the magic and the directory of `pages.idx`.
     pub pages_checksum: u32,
     /// The blocks that went into this one. Any of them still there is removed.
     pub replaces: Vec<String>,

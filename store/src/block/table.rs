@@ -1,9 +1,7 @@
 //! The Parquet file of a block: a column of names and columns of numbers, a page for each series.
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
-    path::Path,
+    io::{self, Write},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -21,24 +19,24 @@ use polars_parquet::parquet::{
 };
 
 use super::{
+    index::Place,
     page::{Encoder, Page, Values},
-    records::Place,
 };
-use crate::{
-    bits::{width_of, write_varint},
-    error::{IoContext, StoreError},
-};
+use crate::bits::{width_of, write_varint};
 
 /// Rows of a row group: what other readers take in at once.
 const GROUP_ROWS: usize = 1 << 20;
+/// Most rows of a page: nearly three hours at ten seconds. What a read of an hour decodes is about this, and much shorter
+/// pages would compress worse.
+pub(super) const PAGE_ROWS: usize = 1024;
 
 /// Writes series after series. Which bytes are whose is known when a row group is full.
-pub(super) struct Table {
-    writer: FileWriter<Counted>,
+pub(crate) struct Table<W: Write> {
+    writer: FileWriter<Counted<W>>,
     position: Arc<AtomicU64>,
     encoder: Encoder,
     group: Group,
-    /// The places of the pages of every series that lies in a finished row group.
+    /// The places of every run of rows that lies in a finished row group, a page for each column.
     places: Vec<Vec<Place>>,
 }
 
@@ -47,54 +45,58 @@ pub(super) struct Table {
 struct Group {
     names: Vec<Arc<str>>,
     n_rows: Vec<usize>,
-    /// By series, then by column.
-    pages: Vec<Vec<(Page, Encoding)>>,
+    total_rows: usize,
+    /// By run of rows, then by column.
+    runs: Vec<Run>,
 }
 
-impl Table {
+/// Rows of one series, at most [`PAGE_ROWS`].
+struct Run {
+    n_rows: usize,
+    pages: Vec<(Page, Encoding)>,
+}
+
+impl<W: Write> Table<W> {
     /// `columns` is what follows `series` in a Parquet schema, as in `REQUIRED INT64 timestamp; REQUIRED DOUBLE value;`.
-    pub fn create(path: &Path, columns: &str) -> Result<Self, StoreError> {
-        let file = File::create(path).context("create", path)?;
+    pub fn new(out: W, columns: &str) -> Result<Self, ParquetError> {
         let position = Arc::new(AtomicU64::new(0));
         let schema = format!("message points {{ REQUIRED BYTE_ARRAY series (UTF8); {columns} }}");
-        let schema = SchemaDescriptor::try_from_message(&schema).context("write", path)?;
+        let schema = SchemaDescriptor::try_from_message(&schema)?;
         let options = WriteOptions { write_statistics: false, version: Version::V1 };
-        let counted = Counted { file: BufWriter::new(file), position: position.clone() };
+        let counted = Counted { out, position: position.clone() };
         let writer = FileWriter::new(counted, schema, options, Some("deployline".to_owned()));
-        let encoder = Encoder::new().context("write", path)?;
-        Ok(Self { writer, position, encoder, group: Group::default(), places: Vec::new() })
+        Ok(Self { writer, position, encoder: Encoder::new()?, group: Group::default(), places: Vec::new() })
     }
 
-    /// Adds a series; all columns are of one length, which is not 0.
-    pub fn push(&mut self, name: &Arc<str>, columns: &[Values]) -> Result<(), ParquetError> {
-        let mut n_rows = 0;
-        let mut pages = Vec::with_capacity(columns.len());
-        for column in columns {
-            pages.push(match column {
-                Values::Ints(values) => {
-                    n_rows = values.len();
-                    (self.encoder.ints(values)?, Encoding::DeltaBinaryPacked)
-                }
-                Values::Floats(values) => {
-                    n_rows = values.len();
-                    let page = self.encoder.floats(values)?;
-                    let encoding = if page.is_split { Encoding::ByteStreamSplit } else { Encoding::Plain };
-                    (page, encoding)
-                }
-            });
+    /// Adds a series of `n_rows`, the length of each of its columns, which is not 0.
+    pub fn push(&mut self, name: &Arc<str>, columns: &[Values], n_rows: usize) -> Result<(), ParquetError> {
+        for start in (0..n_rows).step_by(PAGE_ROWS) {
+            let rows = start..n_rows.min(start + PAGE_ROWS);
+            let mut pages = Vec::with_capacity(columns.len());
+            for column in columns {
+                pages.push(match column {
+                    Values::Ints(values) => (self.encoder.ints(&values[rows.clone()])?, Encoding::DeltaBinaryPacked),
+                    Values::Floats(values) => {
+                        let page = self.encoder.floats(&values[rows.clone()])?;
+                        let encoding = if page.is_split { Encoding::ByteStreamSplit } else { Encoding::Plain };
+                        (page, encoding)
+                    }
+                });
+            }
+            self.group.runs.push(Run { n_rows: rows.len(), pages });
         }
         self.group.names.push(name.clone());
         self.group.n_rows.push(n_rows);
-        self.group.pages.push(pages);
-        match self.group.n_rows.iter().sum::<usize>() >= GROUP_ROWS {
+        self.group.total_rows += n_rows;
+        match self.group.total_rows >= GROUP_ROWS {
             true => self.write_group(),
             false => Ok(()),
         }
     }
 
     fn write_group(&mut self) -> Result<(), ParquetError> {
-        let Group { names, n_rows, pages } = std::mem::take(&mut self.group);
-        let Some(n_columns) = pages.first().map(Vec::len) else { return Ok(()) };
+        let Group { names, n_rows, total_rows: n_all, runs } = std::mem::take(&mut self.group);
+        let Some(n_columns) = runs.first().map(|run| run.pages.len()) else { return Ok(()) };
         let descriptors: Vec<_> =
             self.writer.schema().columns().iter().map(|column| column.descriptor.clone()).collect();
         let data_page = |page: Page, encoding: Encoding, column: usize, n_rows: usize| {
@@ -114,7 +116,6 @@ impl Table {
                 n_rows,
             ))
         };
-        let n_all: usize = n_rows.iter().sum();
         let (dictionary, indexes) = self.names(&names, &n_rows)?;
         let size = dictionary.n_uncompressed;
         let dictionary =
@@ -122,10 +123,10 @@ impl Table {
         let indexes = data_page(indexes, Encoding::RleDictionary, 0, n_all);
         let mut columns = vec![vec![CompressedPage::Dict(dictionary), indexes]];
         columns.resize_with(n_columns + 1, Vec::new);
-        let mut places: Vec<Vec<Place>> = Vec::with_capacity(pages.len());
-        for (of_series, n_rows) in pages.into_iter().zip(n_rows) {
-            places.push(of_series.iter().map(|(page, _)| Place::of(&page.bytes, page.is_split)).collect());
-            for (column, (page, encoding)) in of_series.into_iter().enumerate() {
+        let mut places: Vec<Vec<Place>> = Vec::with_capacity(runs.len());
+        for Run { n_rows, pages } in runs {
+            places.push(pages.iter().map(|(page, _)| Place::of(&page.bytes, page.is_split)).collect());
+            for (column, (page, encoding)) in pages.into_iter().enumerate() {
                 columns[column + 1].push(data_page(page, encoding, column + 1, n_rows));
             }
         }
@@ -164,12 +165,11 @@ impl Table {
         Ok((self.encoder.page(&dictionary, false)?, self.encoder.page(&indexes, false)?))
     }
 
-    /// Finishes the file. Returns it, to be synced, and the places of every series' pages in order.
-    pub fn finish(mut self) -> Result<(File, Vec<Vec<Place>>), ParquetError> {
+    /// Finishes the file. Returns what it was written to, and the places of every run's pages in order.
+    pub fn finish(mut self) -> Result<(W, Vec<Vec<Place>>), ParquetError> {
         self.write_group()?;
         self.writer.end(None)?;
-        let file = self.writer.into_inner().file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok((file, self.places))
+        Ok((self.writer.into_inner().out, self.places))
     }
 }
 
@@ -202,20 +202,20 @@ impl FallibleStreamingIterator for Pages {
     }
 }
 
-/// A file that tells how much was written to it.
-struct Counted {
-    file: BufWriter<File>,
+/// Tells how much was written.
+struct Counted<W> {
+    out: W,
     position: Arc<AtomicU64>,
 }
 
-impl Write for Counted {
+impl<W: Write> Write for Counted<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n_written = self.file.write(bytes)?;
+        let n_written = self.out.write(bytes)?;
         self.position.fetch_add(n_written as u64, Ordering::Relaxed);
         Ok(n_written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.out.flush()
     }
 }

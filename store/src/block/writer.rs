@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::{BufWriter, IntoInnerError},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,10 +10,10 @@ use std::{
 use super::{
     Block, FORMAT, Meta, Shelf,
     entries::{self, Entry},
+    index::{self, Record},
     meta::name_of,
     page::Values,
-    records::{self, Record},
-    table::Table,
+    table::{PAGE_ROWS, Table},
 };
 use crate::{
     error::{IoContext, StoreError},
@@ -26,8 +27,10 @@ pub(crate) struct BlockWriter {
     blocks_dir: PathBuf,
     temporary: PathBuf,
     meta: Meta,
-    table: Table,
+    table: Table<BufWriter<File>>,
     entries: Vec<Entry>,
+    /// The first timestamp and the step of every run of rows that has pages of its own.
+    runs: Vec<(i64, u32)>,
 }
 
 impl BlockWriter {
@@ -44,7 +47,9 @@ impl BlockWriter {
         }
         fs::create_dir(&temporary).context("create", &temporary)?;
         let columns = if shelf.archive == 0 { super::POINT_COLUMNS } else { super::BUCKET_COLUMNS };
-        let table = Table::create(&temporary.join("points.parquet"), columns)?;
+        let path = temporary.join("points.parquet");
+        let file = BufWriter::new(File::create(&path).context("create", &path)?);
+        let table = Table::new(file, columns).context("write", &path)?;
         let meta = Meta {
             format: FORMAT,
             sequence,
@@ -60,7 +65,7 @@ impl BlockWriter {
             pages_checksum: 0,
             replaces,
         };
-        Ok(Self { blocks_dir: blocks_dir.to_owned(), temporary, meta, table, entries: Vec::new() })
+        Ok(Self { blocks_dir: blocks_dir.to_owned(), temporary, meta, table, entries: Vec::new(), runs: Vec::new() })
     }
 
     /// Adds a series; names come in ascending order, and the datapoints ascend in time within the block's day.
@@ -94,7 +99,8 @@ impl BlockWriter {
         let n_rows = timestamps.len() as u32;
         self.entries.push(Entry { id, name: name.to_string(), first_row: self.meta.n_points, n_rows });
         self.meta.n_points += u64::from(n_rows);
-        self.table.push(name, &columns).context("write", &self.temporary)
+        self.runs.extend(timestamps.chunks(PAGE_ROWS).map(|run| (run[0], index::step_of(run))));
+        self.table.push(name, &columns, n_rows as usize).context("write", &self.temporary)
     }
 
     /// Makes the block durable under its name and opens it. `None` when it got no datapoint; then nothing is left.
@@ -104,13 +110,21 @@ impl BlockWriter {
             return Ok(None);
         }
         let (file, places) = self.table.finish().context("write", &self.temporary)?;
+        let file = file.into_inner().map_err(IntoInnerError::into_error).context("write", &self.temporary)?;
         file.sync_all().context("sync", &self.temporary)?;
         self.meta.points_bytes = file.metadata().context("read", &self.temporary)?.len();
         self.meta.n_series = self.entries.len() as u32;
         self.meta.series_bytes = entries::write(&self.temporary.join("series.parquet"), &self.entries)?;
-        let record = |(entry, places): (&Entry, Vec<_>)| Record { id: entry.id, n_rows: entry.n_rows, places };
-        let records: Vec<Record> = self.entries.iter().zip(places).map(record).collect();
-        (self.meta.pages_bytes, self.meta.pages_checksum) = records::write(&self.temporary.join("pages.idx"), records)?;
+        let mut runs = self.runs.into_iter().zip(places);
+        let mut records = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            let n_rows = |start: usize| (entry.n_rows as usize - start).min(PAGE_ROWS) as u32;
+            let starts = (0..entry.n_rows as usize).step_by(PAGE_ROWS).zip(runs.by_ref());
+            let record =
+                |(start, ((first_s, step_s), places))| Record { first_s, n_rows: n_rows(start), step_s, places };
+            records.push((entry.id, starts.map(record).collect()));
+        }
+        (self.meta.pages_bytes, self.meta.pages_checksum) = index::write(&self.temporary.join("pages.idx"), records)?;
         let path = self.temporary.join("meta.json");
         let json = serde_json::to_vec_pretty(&self.meta).expect("numbers and texts are JSON");
         fs::write(&path, json).and_then(|()| File::open(&path)?.sync_all()).context("write", &path)?;

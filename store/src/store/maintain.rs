@@ -155,7 +155,7 @@ impl Store {
         let mut written = Vec::new();
         if let Err(error) = self.write_days(&frozen, progress, &mut written) {
             // The next attempt writes all days again: on a full disk leftovers would make it worse.
-            written.iter().for_each(|block: &Arc<Block>| drop(block.remove()));
+            written.iter().for_each(|block: &Arc<Block>| drop(block.remove(&shared.cache)));
             return Err(error);
         }
         let n_written = written.len();
@@ -321,7 +321,7 @@ impl Store {
         *blocks = Arc::new(next);
         drop(blocks);
         for block in old {
-            if let Err(error) = block.remove() {
+            if let Err(error) = block.remove(&self.shared.cache) {
                 // It is out of service; a start removes it, as the new block names it.
                 warn!(%error, "a merged or expired block could not be removed");
             }

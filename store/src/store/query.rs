@@ -130,14 +130,15 @@ impl Store {
             read(&self.shared.blocks).clone()
         };
         let mut rows = Rows::default();
+        let cache = &self.shared.cache;
         for block in blocks.iter().filter(|block| block.overlaps(from_s, until_s)) {
             let shelf = &block.meta.shelf;
             let outcome = match shelf.resolution_s() {
                 // The head that it was written from may hold this series too, which is then in a block of its own rule.
                 0 if block.memory().is_some() && shelf.keep != keep => Ok(()),
-                0 => block.read(series, from_s, until_s, &mut rows.points),
+                0 => block.read(cache, series, from_s, until_s, &mut rows.points),
                 resolution_s if step_s > 0 && step_s % resolution_s == 0 => {
-                    block.read_buckets(series, from_s, until_s, &mut rows.buckets)
+                    block.read_buckets(cache, series, from_s, until_s, &mut rows.buckets)
                 }
                 _ => Ok(()),
             };

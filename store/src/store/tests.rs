@@ -113,6 +113,28 @@ fn a_range_is_half_open() {
 }
 
 #[test]
+fn any_range_of_a_block_is_read_whichever_pages_it_lies_in() {
+    let mut fixture = Fixture::new();
+    // Pages of even steps, of uneven ones, and a last one that is short.
+    let points: Vec<(i64, f64)> = (0..3000).map(|i| (10 * i + i * i / 1500 % 3, (i % 97) as f64 / 10.0)).collect();
+    fixture.append("a", &points);
+    fixture.append("b", &points[..7]);
+    fixture.store().flush().unwrap();
+    fixture.reopen();
+    let series = fixture.store().lookup("a").unwrap();
+    let edges = [-5, 0, 1, 10_235, 10_240, 10_243, 20_470, 20_481, 29_990, 40_000];
+    for (from, until) in edges.iter().flat_map(|from| edges.iter().map(move |until| (*from, *until))) {
+        let expected: Vec<_> = points.iter().filter(|(at, _)| (from..until).contains(at)).copied().collect();
+        // Once from the file, once from what the first read kept.
+        for _ in 0..2 {
+            let columns = fixture.store().read(series, START_S + from, START_S + until).unwrap();
+            let read: Vec<_> = columns.iter().map(|(at, value)| (at - START_S, value)).collect();
+            assert!(read == expected, "[{from}, {until}): {} of {}", read.len(), expected.len());
+        }
+    }
+}
+
+#[test]
 fn a_closed_window_becomes_a_block_and_its_log_goes() {
     let mut fixture = Fixture::new();
     fixture.append("a", &[(0, 1.0)]);
