@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    chunk::{CHUNK_POINTS, Chunk},
+    chunk::Chunk,
     point::{Columns, Point, SeriesId},
+    run::Run,
 };
 
 /// Seconds in a day, the span that one block stays within.
@@ -12,10 +13,10 @@ pub(crate) const DAY_S: i64 = 86_400;
 
 /// The newest datapoints of every series, in order of arrival.
 ///
-/// A point costs 16 bytes in the open run (at most [`CHUNK_POINTS`] a series) and about 1 to 3 once sealed.
+/// A point costs 1 to 9 bytes in the open run and about 1 to 3 once sealed.
 #[derive(Default)]
 pub(crate) struct Head {
-    series: Vec<Run>,
+    series: Vec<Recent>,
     /// Every day that a datapoint lies in.
     days: BTreeSet<i64>,
     last_day: Option<i64>,
@@ -25,53 +26,59 @@ pub(crate) struct Head {
 
 /// One series. Chunks may overlap in time; what came later stands later and wins.
 #[derive(Default)]
-struct Run {
-    sealed: Vec<Chunk>,
-    open: Vec<(i64, f64)>,
+struct Recent {
+    #[expect(
+        clippy::box_collection,
+        reason = "a million series mostly have none, which then takes a word and not three"
+    )]
+    sealed: Option<Box<Vec<Chunk>>>,
+    open: Run,
+}
+
+impl Recent {
+    fn sealed(&self) -> &[Chunk] {
+        self.sealed.as_ref().map_or(&[], |sealed| sealed)
+    }
 }
 
 impl Head {
     pub fn insert(&mut self, point: Point) {
         let index = point.series.0 as usize;
         if index >= self.series.len() {
-            self.series.resize_with(index + 1, Run::default);
+            self.series.resize_with(index + 1, Recent::default);
         }
         let day = point.timestamp_s.div_euclid(DAY_S);
         if self.last_day != Some(day) {
             self.days.insert(day);
             self.last_day = Some(day);
         }
-        let run = &mut self.series[index];
-        run.open.push((point.timestamp_s, point.value));
+        let recent = &mut self.series[index];
         self.n_points += 1;
-        self.bytes += size_of::<(i64, f64)>();
-        if run.open.len() == CHUNK_POINTS {
-            self.bytes -= CHUNK_POINTS * size_of::<(i64, f64)>();
-            let mut columns = Columns::default();
-            // The run's buffer goes back too: a series that falls silent should not hold it.
-            for (at, value) in std::mem::take(&mut run.open) {
-                columns.push(at, value);
-            }
-            columns.settle();
-            if let Some(chunk) = Chunk::seal(&columns) {
-                self.bytes += chunk.size();
-                run.sealed.push(chunk);
-            }
+        self.bytes -= recent.open.size();
+        recent.open.push(point.timestamp_s, point.value);
+        if recent.open.is_full()
+            && let Some(chunk) = recent.open.seal()
+        {
+            self.bytes += chunk.size();
+            recent.sealed.get_or_insert_default().push(chunk);
         }
+        self.bytes += recent.open.size();
     }
 
     /// Adds the datapoints of one series in `[from_s, until_s)`, in order of arrival rather than of time.
     pub fn read(&self, series: SeriesId, from_s: i64, until_s: i64, columns: &mut Columns) {
-        let Some(run) = self.series.get(series.0 as usize) else { return };
-        run.sealed.iter().for_each(|chunk| chunk.read(from_s, until_s, columns));
-        for (at, value) in run.open.iter().filter(|(at, _)| (from_s..until_s).contains(at)) {
-            columns.push(*at, *value);
-        }
+        let Some(recent) = self.series.get(series.0 as usize) else { return };
+        recent.sealed().iter().for_each(|chunk| chunk.read(from_s, until_s, columns));
+        recent.open.each(|at, value| {
+            if (from_s..until_s).contains(&at) {
+                columns.push(at, value);
+            }
+        });
     }
 
     /// Whether the series has a datapoint here.
     pub fn holds(&self, series: SeriesId) -> bool {
-        self.series.get(series.0 as usize).is_some_and(|run| !(run.sealed.is_empty() && run.open.is_empty()))
+        self.series.get(series.0 as usize).is_some_and(|recent| !(recent.sealed().is_empty() && recent.open.is_empty()))
     }
 
     /// The series that have datapoints here, in order of numbers.
@@ -93,9 +100,9 @@ impl Head {
         self.n_points
     }
 
-    /// Bytes that the datapoints and the table of series take, allocation slack aside.
+    /// Bytes that the datapoints and the table of series take, the allocator's own aside.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.series.len() * size_of::<Run>()
+        self.bytes + self.series.len() * size_of::<Recent>()
     }
 }
 

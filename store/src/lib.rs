@@ -24,6 +24,8 @@ mod parts;
 
 mod trie;
 
+mod texts;
+
 mod names;
 
 mod frame;
@@ -31,6 +33,8 @@ mod frame;
 mod bits;
 
 mod chunk;
+
+mod run;
 
 mod head;
 

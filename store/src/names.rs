@@ -1,13 +1,16 @@
 //! The names of all series: their numbers, the index behind globs, and the log that keeps them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
+    hash::BuildHasher,
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use tracing::warn;
 
 use crate::{
@@ -19,15 +22,21 @@ use crate::{
     point::SeriesId,
     retention::{NO_RULE, Policy, RuleId},
     tags::TagIndex,
+    texts::{Span, Texts},
     trie::Trie,
 };
 
-/// All names in memory, by number, by text and by dotted part.
+/// All names in memory, by number, by text and by dotted part. A name of 35 bytes takes about 70 in all.
 #[derive(Default)]
 pub(crate) struct Names {
-    by_name: HashMap<Arc<str>, SeriesId, foldhash::fast::RandomState>,
+    texts: Texts,
+    /// Bytes of `texts` whose names are forgotten.
+    n_dead_bytes: usize,
+    /// Numbers by the hash of their text.
+    by_name: HashTable<u32>,
+    hasher: RandomState,
     /// Forgotten numbers leave a hole: a number is never given twice.
-    by_id: Vec<Option<Arc<str>>>,
+    by_id: Vec<Span>,
     /// Which rule each number's name is kept by, apart from the names: every datapoint asks for it.
     rules: Vec<RuleId>,
     policy: Arc<Policy>,
@@ -58,11 +67,13 @@ impl Names {
     }
 
     pub fn lookup(&self, name: &str) -> Option<SeriesId> {
-        self.by_name.get(name).copied()
+        let is_it = |id: &u32| self.texts.get(self.by_id[*id as usize]) == name;
+        self.by_name.find(self.hasher.hash_one(name), is_it).copied().map(SeriesId)
     }
 
-    pub fn name(&self, id: SeriesId) -> Option<&Arc<str>> {
-        self.by_id.get(id.0 as usize)?.as_ref()
+    pub fn name(&self, id: SeriesId) -> Option<&str> {
+        let span = self.by_id.get(id.0 as usize).filter(|span| **span != Span::NONE)?;
+        Some(self.texts.get(*span))
     }
 
     pub fn add(&mut self, name: &str) -> SeriesId {
@@ -73,23 +84,34 @@ impl Names {
 
     /// Takes in a name under the number that it had.
     pub fn restore(&mut self, id: SeriesId, name: &str) {
-        let name: Arc<str> = name.into();
         self.skip_to(id.0.saturating_add(1));
-        self.by_id[id.0 as usize] = Some(name.clone());
-        self.rules[id.0 as usize] = self.policy.rule_of(&name);
-        self.by_name.insert(name.clone(), id);
+        self.by_id[id.0 as usize] = self.texts.push(name);
+        self.rules[id.0 as usize] = self.policy.rule_of(name);
+        self.list(id.0);
         if name.contains(';') {
-            self.tags.insert(&name, id);
-            self.tagged.insert(name, id);
+            self.tags.insert(name, id);
+            self.tagged.insert(name.into(), id);
         } else {
-            self.trie.insert(&name, id);
+            self.trie.insert(name, id);
+        }
+    }
+
+    /// Has the text of a number be found. The last of two numbers with one text counts, which damage alone brings about.
+    fn list(&mut self, id: u32) {
+        let Self { texts, by_name, hasher, by_id, .. } = self;
+        let text = |id: u32| texts.get(by_id[id as usize]);
+        let hash = |id: &u32| hasher.hash_one(text(*id));
+        let name = text(id);
+        match by_name.entry(hash(&id), |other| text(*other) == name, hash) {
+            hashbrown::hash_table::Entry::Occupied(mut known) => *known.get_mut() = id,
+            hashbrown::hash_table::Entry::Vacant(place) => drop(place.insert(id)),
         }
     }
 
     /// Makes `next_id` the least number that a new name can get.
     pub fn skip_to(&mut self, next_id: u32) {
         if self.by_id.len() < next_id as usize {
-            self.by_id.resize(next_id as usize, None);
+            self.by_id.resize(next_id as usize, Span::NONE);
             self.rules.resize(next_id as usize, NO_RULE);
         }
     }
@@ -101,21 +123,37 @@ impl Names {
         let mut tags = std::mem::take(&mut self.tags);
         tags.retain(|id| self.name(id).is_some());
         self.tags = tags;
+        if self.n_dead_bytes > self.texts.n_bytes() / 2 {
+            self.compact();
+        }
     }
 
     fn forget(&mut self, id: SeriesId) {
-        let Some(name) = self.by_id.get_mut(id.0 as usize).and_then(Option::take) else { return };
+        let Some(name) = self.name(id).map(str::to_owned) else { return };
+        if let Ok(known) = self.by_name.find_entry(self.hasher.hash_one(&*name), |other| *other == id.0) {
+            known.remove();
+        }
+        self.by_id[id.0 as usize] = Span::NONE;
         self.rules[id.0 as usize] = NO_RULE;
-        self.by_name.remove(&name);
-        self.tagged.remove(&name);
+        self.n_dead_bytes += name.len();
+        self.tagged.remove(&*name);
         if !name.contains(';') {
             self.trie.remove(&name);
         }
     }
 
+    /// Writes the texts that are left anew, one behind the other.
+    fn compact(&mut self) {
+        let before = std::mem::take(&mut self.texts);
+        for span in self.by_id.iter_mut().filter(|span| **span != Span::NONE) {
+            *span = self.texts.push(before.get(*span));
+        }
+        self.n_dead_bytes = 0;
+    }
+
     /// Every known number with its name, in order of numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (SeriesId, &Arc<str>)> {
-        self.by_id.iter().enumerate().filter_map(|(id, name)| Some((SeriesId(id as u32), name.as_ref()?)))
+    pub fn iter(&self) -> impl Iterator<Item = (SeriesId, &str)> {
+        (0..self.by_id.len() as u32).filter_map(|id| Some((SeriesId(id), self.name(SeriesId(id))?)))
     }
 
     pub fn matching(&self, pattern: &str) -> Vec<(SeriesId, Arc<str>)> {
@@ -124,7 +162,7 @@ impl Names {
             let matches = self.tagged.iter().filter(|(name, _)| matches_dotted(pattern, name));
             found.extend(matches.map(|(name, id)| (*id, name.clone())));
         } else {
-            self.trie.matching(pattern, |id| found.extend(self.name(id).map(|name| (id, name.clone()))));
+            self.trie.matching(pattern, |id| found.extend(self.name(id).map(|name| (id, name.into()))));
         }
         found
     }
@@ -258,4 +296,24 @@ fn restore(payload: &[u8], names: &mut Names) -> Option<()> {
         _ => {}
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_by_text_and_number_and_forgotten_by_both() {
+        let mut names = Names::default();
+        let text = |i: u32| format!("a.{}.series{i}", i % 7);
+        let ids: Vec<SeriesId> = (0..5000).map(|i| names.add(&text(i))).collect();
+        let (gone, kept): (Vec<SeriesId>, Vec<SeriesId>) = ids.iter().partition(|id| id.0 % 3 != 0);
+        names.forget_all(&gone);
+        assert_eq!(names.n_dead_bytes, 0, "two thirds are dead, so the texts are written anew");
+        assert!(kept.iter().all(|id| names.name(*id) == Some(&*text(id.0)) && names.lookup(&text(id.0)) == Some(*id)));
+        assert!(gone.iter().all(|id| names.name(*id).is_none() && names.lookup(&text(id.0)).is_none()));
+        assert_eq!((names.len(), names.iter().count()), (kept.len(), kept.len()));
+        assert_eq!(names.add("a.1.series1"), SeriesId(5000), "a number is never given twice");
+        assert_eq!(names.lookup("a.1.series1"), Some(SeriesId(5000)));
+    }
 }

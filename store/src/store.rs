@@ -276,7 +276,7 @@ impl Store {
 
     /// The name behind a number.
     pub fn name(&self, series: SeriesId) -> Option<Arc<str>> {
-        read(&self.shared.names).name(series).cloned()
+        read(&self.shared.names).name(series).map(Into::into)
     }
 
     /// Every series that a Graphite glob matches, in order of names. Untagged ones, unless the pattern holds a `;`.
@@ -293,7 +293,7 @@ impl Store {
     pub fn tagged(&self, expressions: &[TagExpression]) -> Vec<(SeriesId, Arc<str>)> {
         let names = read(&self.shared.names);
         let found = names.tags().select(expressions);
-        found.into_iter().filter_map(|id| Some((id, names.name(id)?.clone()))).collect()
+        found.into_iter().filter_map(|id| Some((id, names.name(id)?.into()))).collect()
     }
 
     /// Tags that begin with `prefix` and that a series has which fits all expressions: the first `limit` in order.
@@ -315,7 +315,7 @@ impl Store {
 
     /// Every series, in order of numbers.
     pub fn all(&self) -> Vec<(SeriesId, Arc<str>)> {
-        read(&self.shared.names).iter().map(|(id, name)| (id, name.clone())).collect()
+        read(&self.shared.names).iter().map(|(id, name)| (id, name.into())).collect()
     }
 
     /// The state of the store in numbers.

@@ -142,6 +142,10 @@ impl Trie {
         let child = Child { part: self.parts.take(part), series: NONE, branch: NONE };
         let Branch { children, n_sorted } = &mut self.branches[branch as usize];
         let (parts, children) = (&self.parts, Arc::make_mut(children));
+        if children.len() == children.capacity() {
+            // By a quarter rather than double: of a million names the room to come is memory as well.
+            children.reserve_exact((children.len() / 4).max(4));
+        }
         if *n_sorted == children.len() && children.len() < NARROW {
             let index = children.partition_point(|other| **parts.text(other.part) < *part);
             children.insert(index, child);

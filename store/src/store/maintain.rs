@@ -179,7 +179,7 @@ impl Store {
         let dir = Layout::new(&self.shared.config.dir).blocks;
         let mut order: Vec<(RuleId, Arc<str>, SeriesId)> = {
             let names = read(&self.shared.names);
-            let known = |series| Some((names.rule(series)?, names.name(series)?.clone(), series));
+            let known = |series| Some((names.rule(series)?, names.name(series)?.into(), series));
             head.series().filter_map(known).collect()
         };
         order.sort_unstable();

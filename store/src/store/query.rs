@@ -31,7 +31,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::Parquet`] when a file cannot be read for another reason than damage.
     pub fn read(&self, series: SeriesId, from_s: i64, until_s: i64) -> Result<Columns, StoreError> {
-        let how = self.name(series).map_or(Consolidate::Average, |name| Consolidate::of_name(&name));
+        let how = read(&self.shared.names).name(series).map_or(Consolidate::Average, Consolidate::of_name);
         self.read_as(series, from_s, until_s, how)
     }
 
