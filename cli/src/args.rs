@@ -58,6 +58,8 @@ pub enum Command {
     /// Score the mathematics on public labelled recordings.
     #[command(subcommand)]
     Eval(eval::Eval),
+    /// Hand over datapoints as Parquet, CSV or JSON lines.
+    Export(Export),
     /// Run the correlator over recorded deploys and series in virtual time.
     Replay(Replay),
     /// Set up or try out a deploy hook.
@@ -427,6 +429,31 @@ pub struct Graph {
     /// Light or dark.
     #[arg(long, default_value = "light")]
     pub theme: String,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, ClapArgs)]
+pub struct Export {
+    #[command(flatten)]
+    pub server: Server,
+    /// Which series: globs, as in 'stats.timers.*.latency.upper_95'.
+    #[arg(required = true)]
+    pub targets: Vec<String>,
+    /// Datapoints stamped after this: -24h, RFC 3339 or Unix time.
+    #[arg(long, default_value = "-24h", allow_hyphen_values = true)]
+    pub from: String,
+    /// And up to this.
+    #[arg(long, default_value = "now", allow_hyphen_values = true)]
+    pub until: String,
+    /// The file to write, complete or not at all. Without one, standard output.
+    #[arg(short, long)]
+    pub out: Option<PathBuf>,
+    /// parquet, csv or jsonl; as the file's name ends unless said otherwise, and csv on standard output.
+    #[arg(long)]
+    pub format: Option<deployline_store::ExportFormat>,
+    /// Read the files of a server that does not run, which has this configuration, and ask none.
+    #[arg(long, value_name = "FILE")]
+    pub offline: Option<PathBuf>,
 }
 
 /// Arguments of `replay`.

@@ -1,6 +1,6 @@
 //! A client of a running deployline's HTTP API.
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
@@ -68,6 +68,24 @@ impl Client {
     /// The JSON that `path?query` answers.
     pub fn get_json<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<T> {
         serde_json::from_slice(&self.get(path, query)?).context("the server's answer is not what this version expects")
+    }
+
+    /// Copies what `path?query` answers to `out`, however long it is.
+    pub fn download(&self, path: &str, query: &[(&str, &str)], out: &mut impl io::Write) -> anyhow::Result<()> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        match request.call() {
+            Ok(mut response) if response.status().is_success() => {
+                let mut body = response.body_mut().as_reader();
+                io::copy(&mut body, out).map(drop).context("the answer broke off")
+            }
+            outcome => self.answer(outcome).map(drop),
+        }
     }
 
     /// Posts JSON; returns the answer's bytes.

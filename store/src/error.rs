@@ -50,6 +50,9 @@ pub enum StoreError {
         /// The cause.
         source: io::Error,
     },
+    /// Stop: what an export is written to takes no more, as when its reader went away.
+    #[error("failed to write the export")]
+    Export(#[source] io::Error),
     /// Retry or look: a block's Parquet file could not be written or read.
     #[error("failed to {action} {}", path.display())]
     Parquet {

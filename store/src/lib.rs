@@ -46,6 +46,8 @@ mod block;
 
 pub mod store;
 
+pub mod export;
+
 pub mod sources;
 
 pub mod catalog;
@@ -53,6 +55,7 @@ pub mod catalog;
 pub use catalog::Catalog;
 pub use config::StoreConfig;
 pub use error::StoreError;
+pub use export::{Export, ExportFormat};
 pub use level::Level;
 pub use point::{Appended, Columns, Point, SeriesId};
 pub use rollup::{Bucket, Consolidate};

@@ -73,13 +73,22 @@ pub struct Settings {
     pub webhook: Option<String>,
     /// Further lines of `[statsd]`.
     pub statsd: String,
+    /// Further lines of `[store]`.
+    pub store: String,
     /// Further sections.
     pub sections: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { bus: Bus::Embedded, flush_s: 10, webhook: None, statsd: String::new(), sections: String::new() }
+        Self {
+            bus: Bus::Embedded,
+            flush_s: 10,
+            webhook: None,
+            statsd: String::new(),
+            store: String::new(),
+            sections: String::new(),
+        }
     }
 }
 
@@ -379,12 +388,14 @@ line = "{carbon}"
 pickle = "off"
 [store]
 dir = {data:?}
+{store_lines}
 [[hook]]
 source = "github"
 secret = "env:GITHUB_SECRET"
 "#,
         flush_s = settings.flush_s,
         statsd_lines = settings.statsd,
+        store_lines = settings.store,
     );
     if let Bus::Kafka { broker, prefix } = &settings.bus {
         text += &format!("[bus]\nkind = \"kafka\"\nbrokers = [\"{broker}\"]\nprefix = \"{prefix}\"\n");

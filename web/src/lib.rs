@@ -66,6 +66,8 @@ mod graphite;
 
 mod remote_write;
 
+mod export;
+
 mod stream;
 
 mod health;

@@ -7,7 +7,7 @@ use warp::{Reply, reply::Response};
 type Operation = (&'static str, &'static str, &'static str, &'static str);
 
 /// Every operation, by path.
-const OPERATIONS: [Operation; 77] = [
+const OPERATIONS: [Operation; 78] = [
     ("get", "/", "The page of what is going on now", "service environment limit cursor"),
     ("get", "/d/{id}", "The page of a deploy", ""),
     ("get", "/incidents/{id}", "The page of an incident", ""),
@@ -75,6 +75,7 @@ const OPERATIONS: [Operation; 77] = [
     ("get", "/api/v1/quarantine/{position}", "One of them with headers and body", ""),
     ("post", "/api/v1/quarantine/{position}/redrive", "Tries it again", ""),
     ("post", "/api/v1/write", "Prometheus remote write", ""),
+    ("get", "/api/v1/export", "Datapoints as Parquet, CSV or JSON lines", "target from until format"),
     ("post", "/api/v1/cloudevents", "Deploys as CloudEvents", ""),
     ("post", "/api/v1/events", "Datadog's events", ""),
     ("post", "/api/v2/dora/deployment", "Datadog's deployments", ""),

@@ -289,6 +289,7 @@ fn route_of(method: &Method, path: &str) -> &'static str {
         }
         ("metrics" | "healthz" | "readyz", None, None) | ("api", Some("openapi.json"), None) => "operations",
         ("api", Some("v1"), Some("write")) => "remote_write",
+        ("api", Some("v1"), Some("export")) => "export",
         ("assets", _, _) => "assets",
         _ => "other",
     }

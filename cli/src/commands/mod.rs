@@ -5,6 +5,7 @@ pub mod changes;
 mod doctor;
 mod emit;
 pub mod eval;
+mod export;
 mod functions;
 mod gate;
 mod graph;
@@ -46,6 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Graph(args) => graph::run(&args),
         Command::Changes(args) => changes::run(&args),
         Command::Eval(verb) => eval::run(&verb),
+        Command::Export(args) => export::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Functions(args) => functions::run(&args),
         Command::Quarantine(verb) => quarantine::run(&verb),

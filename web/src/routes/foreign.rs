@@ -1,7 +1,7 @@
-//! Other systems' paths that bring deploys, and ours for those that could not be understood.
+//! Other systems' paths that bring deploys, ours for those that could not be understood, and series in and out.
 
 use super::*;
-use crate::{foreign, grafana, quarantine, remote_write};
+use crate::{export, foreign, grafana, quarantine, remote_write};
 
 /// Grafana's, Datadog's and Honeycomb's paths, and CloudEvents.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
@@ -27,6 +27,11 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let samples = warp::path!("api" / "v1" / "write")
         .and(post().untuple_one())
         .and_then(|app, incoming| answer(remote_write::receive(app, incoming)));
+    let exported = warp::path!("api" / "v1" / "export")
+        .and(warp::get())
+        .and(with(app.clone()))
+        .and(query())
+        .and_then(|app, query| answer(export::export(app, query)));
     let datadog = datadog_event.or(datadog_deployment).unify().boxed();
     grafana(app)
         .or(datadog)
@@ -36,6 +41,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(cloud_events)
         .unify()
         .or(samples)
+        .unify()
+        .or(exported)
         .unify()
         .or(quarantined(app))
         .unify()

@@ -286,3 +286,28 @@ async fn foreign_paths_are_guarded_by_their_hooks_secret() {
     assert_eq!(shop.json("/api/annotations").await.0, 401);
     assert_eq!(shop.post("/render", "application/x-www-form-urlencoded", "target=a").await.0, 401);
 }
+
+#[tokio::test]
+async fn series_are_exported_as_they_were_sent_and_a_wrong_question_is_refused() {
+    let shop = Shop::seeded().await;
+    let now_s = (shop.app.parts.clock)().as_secs();
+    let store = &shop.app.parts.store;
+    for (name, value) in [("export.b", 2.5), ("export.a", 1.0), ("other", 3.0)] {
+        let series = store.intern(name).unwrap();
+        let point = |timestamp_s| Point { series, timestamp_s, value };
+        store.append(&[point(now_s - 20), point(now_s - 10), point(now_s)]).unwrap();
+    }
+    let range = format!("from={}&until={}", now_s - 20, now_s);
+    let answer = shop.get(&format!("/api/v1/export?target=export.*&target=export.a&format=csv&{range}")).await;
+    let lines = ["export.a", "export.b"].iter().zip(["1", "2.5"]);
+    let rows = lines.map(|(name, value)| format!("{name},{},{value}\n{name},{now_s},{value}\n", now_s - 10));
+    let expected = format!("series,timestamp,value\n{}", rows.collect::<String>());
+    assert_eq!((answer.status().as_u16(), std::str::from_utf8(answer.body()).unwrap()), (200, &*expected));
+    assert_eq!(answer.headers()["content-type"], "text/csv; charset=utf-8");
+    let parquet = shop.get(&format!("/api/v1/export?target=export.*&{range}")).await;
+    assert!(parquet.body().starts_with(b"PAR1") && parquet.body().ends_with(b"PAR1"));
+    for (query, field) in [("from=-1h", "target"), ("target=a&format=xlsx", "format"), ("target=a&from=soon", "from")] {
+        let (status, answer) = shop.json(&format!("/api/v1/export?{query}")).await;
+        assert_eq!((status, &answer["field"]), (400, &json!(field)), "{answer}");
+    }
+}
