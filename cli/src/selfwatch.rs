@@ -135,6 +135,11 @@ impl Watched {
             Figure::total("remote_write_bad_requests", "Remote writes refused as a whole.", samples.n_bad_requests),
             Figure::total("carbon_points", "Graphite datapoints taken.", carbon.n_points),
             Figure::total("carbon_bad_lines", "Graphite lines refused.", carbon.n_bad.iter().sum()),
+            Figure::total(
+                "carbon_lost_points",
+                "Graphite datapoints lost, the store being away.",
+                carbon.n_lost_points,
+            ),
             Figure::total("carbon_filtered", "Graphite datapoints kept out by name.", carbon.n_filtered),
             Figure::total("carbon_refused_connections", "Graphite connections refused.", carbon.n_refused_connections),
         ];

@@ -62,6 +62,7 @@ pub fn command(args: &args::Serve) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let stop = CancellationToken::new();
     let outcome = runtime.block_on(async {
+        signals::outlive_file_limit();
         let stopping = stop.clone();
         tokio::spawn(async move {
             signals::stop_asked().await;
