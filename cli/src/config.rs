@@ -8,6 +8,7 @@ use deployline_ingest::{
     aggregation::{AggregationConfig, Rule},
     announce::AnnounceConfig,
     carbon::CarbonConfig,
+    datapoints::DatapointsConfig,
     forward::ForwardConfig,
     hooks::{self, HookConfig},
     remote_write::RemoteWriteConfig,
@@ -30,6 +31,7 @@ pub struct Config {
     pub statsd: StatsdConfig,
     pub carbon: CarbonConfig,
     pub remote_write: RemoteWriteConfig,
+    pub datapoints: DatapointsConfig,
     pub aggregation: Vec<AggregationConfig>,
     pub forward: Vec<ForwardConfig>,
     pub source: Vec<SourceConfig>,
@@ -79,6 +81,7 @@ impl Config {
         self.statsd.check()?;
         self.carbon.check()?;
         self.rules()?;
+        self.datapoints.check(self.bus.kind == BusKind::Kafka).map_err(|mistake| anyhow!(mistake))?;
         self.forward.iter().try_for_each(|forward| forward.check().map_err(|mistake| anyhow!(mistake)))?;
         self.source.iter().try_for_each(|source| source.check().map_err(|mistake| anyhow!(mistake)))?;
         NotifyConfig { channels: self.channel.clone(), routes: self.route.clone() }.check()?;

@@ -20,6 +20,8 @@ pub struct Watched {
     pub remote_write: Arc<remote_write::Intake>,
     pub statsd: statsd::server::Observer,
     pub carbon: carbon::server::Observer,
+    /// What comes over topics.
+    pub topics: carbon::server::Observer,
     pub forwarded: Vec<Arc<forward::Queue>>,
     pub aggregated: Option<Arc<aggregation::Outputs>>,
 }
@@ -103,7 +105,7 @@ impl Watched {
     }
 
     fn receivers(&self) -> Vec<Figure> {
-        let (statsd, carbon) = (self.statsd.stats(), self.carbon.stats());
+        let (statsd, carbon, topics) = (self.statsd.stats(), self.carbon.stats(), self.topics.stats());
         let relayed = self.statsd.relays().into_iter().flat_map(|(to, stats)| {
             [
                 Figure::total("statsd_relayed_packets", "StatsD packets relayed.", stats.n_sent).of("to", &to),
@@ -133,6 +135,8 @@ impl Watched {
             Figure::total("remote_write_points", "Prometheus samples taken.", samples.n_points),
             Figure::total("remote_write_refused", "Prometheus samples refused.", samples.n_refused),
             Figure::total("remote_write_bad_requests", "Remote writes refused as a whole.", samples.n_bad_requests),
+            Figure::total("topic_points", "Datapoints taken from topics.", topics.n_points),
+            Figure::total("topic_bad_lines", "Lines on topics refused.", topics.n_bad.iter().sum()),
             Figure::total("carbon_points", "Graphite datapoints taken.", carbon.n_points),
             Figure::total("carbon_bad_lines", "Graphite lines refused.", carbon.n_bad.iter().sum()),
             Figure::total(

@@ -9,6 +9,7 @@ use deployline_ingest::{
     aggregation::{self, Aggregating},
     announce::{self, Announcer},
     carbon,
+    datapoints::{Consuming, Publishing},
     door::Door,
     forward::{self, Forwarding},
     projector, remote_write,
@@ -91,6 +92,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
         statsd,
         carbon,
         remote_write: remote_write_config,
+        datapoints,
         aggregation: _,
         forward,
         source,
@@ -111,6 +113,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
     }
     let data = store.dir.clone();
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make the data folder {}", data.display()))?;
+    let points_topics = datapoints.topics_under(&bus.prefix);
     let bus = Bus::open(&bus, &data).await.context("cannot open the bus")?;
     let (store, catalog) = open_store(store, Arc::clone(&clock)).await?;
     let series = Federation::new(store.clone(), &source, Arc::clone(&clock));
@@ -134,6 +137,9 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
     let forwarding = Forwarding::new(Arc::new(store.clone()), &forward);
     let forwarded = forwarding.queues().to_vec();
     let mut sink: Arc<dyn Sink> = Arc::new(forwarding);
+    if datapoints.publish {
+        sink = Arc::new(Publishing::new(sink, bus.clone(), tokio::runtime::Handle::current()));
+    }
     let mut aggregated = None;
     let stop_forwarding = CancellationToken::new();
     if !rules.is_empty() {
@@ -167,6 +173,11 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
     let statsd_observer = server.observer();
     let stopping = stop.clone();
     receivers.spawn(async move { server.run(stopping).await.context("StatsD") });
+    let consuming =
+        Consuming::new(datapoints, points_topics, &carbon, Arc::clone(&sink), Arc::clone(&clock), stop.clone())?;
+    let topics_observer = consuming.observer();
+    let points_bus = bus.clone();
+    receivers.spawn(async move { consuming.run(points_bus).await.context("datapoints over topics") });
     let samples = Arc::new(remote_write::Intake::new(&remote_write_config, Arc::clone(&sink)));
     let server =
         carbon::Server::bind_announcing(&carbon, sink, Arc::clone(&clock), stop.clone(), Some(announcer.clone()))?;
@@ -222,6 +233,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Ru
         remote_write: Arc::clone(&samples),
         statsd: statsd_observer,
         carbon: carbon_observer,
+        topics: topics_observer,
         forwarded,
         aggregated,
     };

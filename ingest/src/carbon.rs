@@ -18,4 +18,5 @@ pub mod server;
 
 pub use config::CarbonConfig;
 pub use filter::{FilterError, RewriteConfig};
+pub(crate) use intake::{Intake, Shared};
 pub use server::Server;

@@ -26,6 +26,8 @@ pub mod statsd;
 
 pub mod carbon;
 
+pub mod datapoints;
+
 pub mod aggregation;
 
 pub mod forward;

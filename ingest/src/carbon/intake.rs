@@ -15,12 +15,14 @@ use hashbrown::HashMap;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    config::CarbonConfig,
     filter::Filter,
     parse::{self, Line, MAX_LINE_BYTES, Reason},
     pickle::{self, PickleError},
 };
 use crate::{
     announce::Announcer,
+    listen::ServeError,
     sink::{Sink, SinkError},
 };
 
@@ -41,6 +43,24 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// Is told of what announces a deploy.
     pub(crate) announcer: Option<Announcer>,
+}
+
+impl Shared {
+    /// What a configuration says, and nothing counted yet.
+    ///
+    /// # Errors
+    /// [`ServeError::Pattern`].
+    pub(crate) fn new(
+        config: &CarbonConfig,
+        sink: Arc<dyn Sink>,
+        clock: Clock,
+        stop: CancellationToken,
+        announcer: Option<Announcer>,
+    ) -> Result<Self, ServeError> {
+        let filter = Filter::new(config).map_err(ServeError::Pattern)?;
+        let cache_room = AtomicUsize::new(config.max_cached_names);
+        Ok(Self { sink, clock, stop, filter, cache_room, counters: Counters::default(), announcer })
+    }
 }
 
 /// Figures since the start, as they are counted.
@@ -95,20 +115,27 @@ impl Intake {
     /// # Errors
     /// [`LongLine`], after the lines before it were taken.
     pub(crate) fn take_lines(&mut self, bytes: &[u8]) -> Result<(), LongLine> {
-        let outcome = self.add_lines(bytes);
+        let outcome = self.add_lines(bytes, (self.shared.clock)().as_secs());
         self.send();
         outcome
     }
 
     /// Takes the lines of several datagrams; durable when it returns. One with a line too long costs what follows in that datagram, and is counted.
     pub(crate) fn take_datagrams(&mut self, datagrams: &mut dyn Iterator<Item = &[u8]>) {
-        let n_long = datagrams.filter(|datagram| self.add_lines(datagram).is_err()).count();
-        count(&self.shared.counters.n_long, n_long);
+        self.take_batches(datagrams.map(|datagram| (None, datagram)));
+    }
+
+    /// The same with batches of lines, each with what `now` means in it if that is not the clock's.
+    pub(crate) fn take_batches<'b>(&mut self, batches: impl Iterator<Item = (Option<i64>, &'b [u8])>) {
+        for (now_s, batch) in batches {
+            let now_s = now_s.unwrap_or_else(|| (self.shared.clock)().as_secs());
+            let is_long = self.add_lines(batch, now_s).is_err();
+            count(&self.shared.counters.n_long, usize::from(is_long));
+        }
         self.send();
     }
 
-    fn add_lines(&mut self, bytes: &[u8]) -> Result<(), LongLine> {
-        let now_s = (self.shared.clock)().as_secs();
+    fn add_lines(&mut self, bytes: &[u8], now_s: i64) -> Result<(), LongLine> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (line, next) = match memchr::memchr(b'\n', rest) {

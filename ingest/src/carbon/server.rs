@@ -3,10 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -18,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     config::CarbonConfig,
     connection,
-    filter::Filter,
     intake::{Counters, Intake, Shared, count},
     parse::Reason,
 };
@@ -67,6 +63,11 @@ pub struct Observer {
 }
 
 impl Observer {
+    /// A view of figures that no socket adds to.
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared, drops: None }
+    }
+
     /// The figures now. Reads the kernel's table of sockets.
     pub fn stats(&self) -> Stats {
         let Counters {
@@ -132,15 +133,7 @@ impl Server {
         stop: CancellationToken,
         announcer: Option<Announcer>,
     ) -> Result<Self, ServeError> {
-        let shared = Shared {
-            sink,
-            clock,
-            stop: stop.child_token(),
-            filter: Filter::new(config).map_err(ServeError::Pattern)?,
-            cache_room: AtomicUsize::new(config.max_cached_names),
-            counters: Counters::default(),
-            announcer,
-        };
+        let shared = Shared::new(config, sink, clock, stop.child_token(), announcer)?;
         let bind_udp = |address| Receiver::udp("Graphite lines over UDP", address, config.receive_buffer, false);
         Ok(Self {
             config: config.clone(),
