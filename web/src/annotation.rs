@@ -131,7 +131,7 @@ impl Shown {
 pub fn between(library: &Library, window: (UnixMillis, UnixMillis), limit: usize) -> Result<Vec<Shown>, WebError> {
     let mut all = deploys(library, window, limit)?;
     all.extend(noted(library, window, limit)?);
-    all.sort_by(|a, b| b.started_at.cmp(&a.started_at));
+    all.sort_by_key(|one| std::cmp::Reverse(one.started_at));
     all.truncate(limit);
     Ok(all)
 }

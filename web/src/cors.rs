@@ -27,11 +27,13 @@ pub fn invited<'h>(config: &WebConfig, path: &str, headers: &'h HeaderMap) -> Op
 /// Whether it is an address of the Graphite data source, or of Grafana's annotations.
 fn is_source(path: &str) -> bool {
     let mut parts = path.trim_matches('/').split('/');
-    match (parts.next().unwrap_or_default(), parts.next()) {
-        ("render" | "version", None) | ("functions" | "tags" | "events", _) => true,
-        ("metrics", Some(_)) | ("api", Some("annotations")) => true,
-        _ => false,
-    }
+    matches!(
+        (parts.next().unwrap_or_default(), parts.next()),
+        ("render" | "version", None)
+            | ("functions" | "tags" | "events", _)
+            | ("metrics", Some(_))
+            | ("api", Some("annotations"))
+    )
 }
 
 /// The answer to a browser that asks whether its page may ask: 204 if it may. `None` for any other request.

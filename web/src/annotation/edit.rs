@@ -21,7 +21,7 @@ const SOURCE: &str = "api";
 /// How long the catalog is waited for where the number that it does not know may be on the bus.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is asked meanwhile.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(50);
 /// The first moment that no annotation can have: 2100-01-01T00:00:00Z.
 const FAR_FUTURE: UnixMillis = UnixMillis(4_102_444_800_000);
 

@@ -23,7 +23,8 @@ use crate::{annotation, error::WebError, library::Library};
 const DEFAULT_STEP_S: i64 = 10;
 /// With fewer datapoints than this in the window, two missing beats could pass for the step: those before it are asked.
 const FEW_POINTS: usize = 8;
-/// How many beats are looked back then, and at most how long, in seconds: a day, then thirty.
+/// How many beats are looked back then, and at most how long, in seconds: a day, then thirty. As far ahead where there is
+/// nothing before.
 const BEATS_BACK: i64 = 64;
 const LOOK_BACK_S: [i64; 2] = [86_400, 30 * 86_400];
 /// Most series of one look-up that are looked back for; more take their neighbours' step.
@@ -82,7 +83,7 @@ impl<'l> StoreSource<'l> {
         self.library.store().read(series, from_s, until_s).map_err(ReadError::Store)
     }
 
-    /// The step of a series that has few datapoints in the window, by those before it.
+    /// The step of a series that has few datapoints in the window, by those before it, or after it.
     fn step_before(
         &self,
         series: SeriesId,
@@ -96,6 +97,15 @@ impl<'l> StoreSource<'l> {
             let columns = self.columns(series, start_s, until_s)?;
             if columns.len() >= FEW_POINTS {
                 return Ok(step_of(&columns.timestamps));
+            }
+        }
+        // A window from before there was the series, as of `timeShift`: its beat is that of its first datapoints.
+        if few.is_empty() {
+            for ahead_s in LOOK_BACK_S {
+                let columns = self.columns(series, until_s, until_s.saturating_add(ahead_s))?;
+                if columns.len() >= FEW_POINTS {
+                    return Ok(step_of(&columns.timestamps));
+                }
             }
         }
         Ok(step_of(&few.timestamps))
