@@ -50,7 +50,7 @@ fn questions(until_s: i64) -> Vec<Question> {
         let target: String = form_urlencoded::byte_serialize(target.as_bytes()).collect();
         format!("/render?target={target}&from={}&until={until_s}&format={format}", until_s - window_s)
     };
-    let picture = |format: &str, window_s: i64| render("q.g0.h0.m[0-4]", window_s, &format!("{format}&deploys=all"));
+    let picture = |format: &str, window_s: i64| render("q.g0.h0.m[0-4]", window_s, format);
     let ask = |name, path, bar_ms, ours_alone| Question { name, path, bar_ms, ours_alone };
     vec![
         ask("1 series x 24 h", render("q.g0.h0.m0", DAY_S, "json"), 1.0, false),

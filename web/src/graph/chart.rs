@@ -17,7 +17,9 @@ use crate::{error::WebError, graphite::window::Window, library::Library, series:
 
 /// Most lines in one picture: past this nobody can tell them apart. The first by name are drawn.
 const MAX_LINES: usize = 40;
-/// Most deploys in one picture, the latest of the window; the renderer merges neighbours.
+/// Most deploys in one picture, the latest of the window, where nobody says which: to read more takes longer than to draw them.
+const MAX_UNASKED: usize = 1000;
+/// Most deploys of those that are asked for by a word; the renderer merges neighbours.
 const MAX_DEPLOYS: usize = 10_000;
 
 /// The series of a picture.
@@ -48,11 +50,14 @@ pub fn chart(library: &Library, settings: &Settings, query: &GraphQuery) -> Resu
         return Err(WebError::NotFound { what: "series", id: target.clone() });
     }
     let incidents = library.incidents_between(from, query.until)?;
-    let deploys = match query.marks {
-        Marks::None => Vec::new(),
-        _ => library.deploys_between(from, query.until, MAX_DEPLOYS)?,
+    let (most, more) = match query.marks {
+        Marks::None => (0, ""),
+        Marks::Auto => (MAX_UNASKED, "; deploys=all draws more"),
+        Marks::All | Marks::Service(_) => (MAX_DEPLOYS, ""),
     };
-    let is_capped = deploys.len() == MAX_DEPLOYS;
+    let mut deploys = if most > 0 { library.deploys_between(from, query.until, most + 1)? } else { Vec::new() };
+    let is_capped = deploys.len() > most;
+    deploys.truncate(most);
     let services: Vec<&str> = drawn.iter().filter_map(|drawn| drawn.service.as_deref()).collect();
     let deploys = chosen(deploys, &query.marks, &services, &library.services, &incidents);
     // A verdict is told where it can be seen: on the services that were hit, and the series that moved.
@@ -77,7 +82,7 @@ pub fn chart(library: &Library, settings: &Settings, query: &GraphQuery) -> Resu
         ..Chart::default()
     };
     if is_capped {
-        chart.caption = format!("only the latest {MAX_DEPLOYS} deploys of this window are drawn");
+        chart.caption = format!("only the latest {most} deploys of this window were looked at{more}");
     }
     let is_plain = query.window.is_none() && chart.lines.len() == drawn.len();
     if let Some(found) = moved(&drawn, &incidents) {
