@@ -228,6 +228,27 @@ async fn a_graph_has_every_deploy_and_marks_the_guilty_one() {
 }
 
 #[tokio::test]
+async fn a_graph_lays_another_time_beneath() {
+    let shop = Shop::seeded().await;
+    let signal = "/graph.svg?signal=error+ratio&service=checkout";
+    let after = text(&shop.get(&format!("{signal}&deploy=checkout-9bc1f2e&compare=before")).await);
+    for part in
+        ["class=\"compared\"", "before it began", "level before", "at 95 %, after checkout 9bc1f2e", "guilty 93 %"]
+    {
+        assert!(after.contains(part), "{part} in {after}");
+    }
+    let week = text(&shop.get(&format!("{signal}&from=-1h&compare=last_week")).await);
+    assert!(week.contains("a week before") && week.contains("class=\"expected\""), "{week}");
+    assert!(!text(&shop.get(&format!("{signal}&from=-1h")).await).contains("class=\"compared\""));
+    // Around the deploy if nobody says when; without it there is no before.
+    let around = text(&shop.get(&format!("{signal}&deploy=checkout-9bc1f2e")).await);
+    assert!(around.contains("13:35") && around.contains("class=\"onset\""), "{around}");
+    assert_eq!(shop.json(&format!("{signal}&deploy=nobody&compare=before")).await.0, 404);
+    let (status, problem) = shop.json(&format!("{signal}&compare=before")).await;
+    assert_eq!((status, &problem["field"]), (400, &json!("deploy")));
+}
+
+#[tokio::test]
 async fn pages_are_whole_escaped_and_without_script() {
     let shop = Shop::seeded().await;
     for path in [

@@ -173,6 +173,9 @@ async fn pictures_of_targets_carry_deploys_too() {
         let svg = text(&shop.get(&path).await);
         assert!(svg.contains("guilty 93 %") && svg.contains("errors"), "{path}: {svg}");
     }
+    let pie = text(&shop.get(&format!("/render?target={ERRORS}&target=other:4&graphType=pie&format=svg")).await);
+    assert_eq!(pie.matches("class=\"slice\"").count(), 2, "{pie}");
+    assert_eq!(shop.json(&format!("/render?target={ERRORS}&yMin=low")).await.0, 400);
     let (status, problem) = shop.json("/graph.svg?target=sumSeries(").await;
     assert_eq!((status, &problem["code"]), (400, &json!("bad_target")));
 }
